@@ -1,0 +1,61 @@
+# `make` alone prints this help. Each target makes the virtual environment when it is missing.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+OUT ?= build/demo
+export PYTHONHASHSEED ?= 0
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast test-containers bench format lint golden compile lock images k8s-validate clean
+
+help: ## show this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+$(READY): requirements/all.lock pyproject.toml
+	@echo "Making the virtual environment $(VENV): about 2.5 GB, a few minutes, once."
+	@$$(command -v $(PYTHON) || command -v python3) -m venv $(VENV)
+	$(BIN)/python -m pip install --require-hashes --progress-bar off -r requirements/all.lock
+	$(BIN)/python -m pip install --no-deps --no-build-isolation --no-index -e . && touch $@
+
+demo: $(READY) ## products to cloud-free image: OUT=folder, PRODUCTS=folder, ARGS="--quick"
+	$(BIN)/decloud demo --out $(OUT) $(if $(PRODUCTS),--products $(PRODUCTS)) $(ARGS)
+
+test: $(READY) lint ## lint, types, contracts and the whole suite that needs no Docker
+	$(BIN)/python -m pytest $(ARGS)
+
+test-fast: $(READY) ## unit and stage tests only
+	$(BIN)/python -m pytest tests/unit tests/stages $(ARGS)
+
+test-containers: $(READY) ## the image and the preprocessing pipeline in it (needs a Docker engine)
+	PYTHON=$(BIN)/python bash docker/test.sh
+
+bench: $(READY) ## speed against stated baselines, to build/bench/results.json
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lint: $(READY) ## format check, lint, types, import contracts
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+format: $(READY) ## format the code and apply safe fixes
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+golden: $(READY) ## rewrite the golden files of the tests
+	UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests $(ARGS)
+
+compile: $(READY) ## Kubeflow pipelines as YAML in build/pipelines
+	$(BIN)/decloud compile --out build/pipelines
+
+lock: ## pin requirements/*.in again (needs uv)
+	cd requirements && uv pip compile all.in $(LOCK_OPTIONS) -o all.lock && uv pip compile image.in -c all.lock $(LOCK_OPTIONS) -o image.lock
+
+images: ## build the CPU image
+	docker build -f docker/Dockerfile -t decloud:cpu .
+
+k8s-validate: $(READY) ## render the manifests and check them
+	$(BIN)/python -m pytest tests/k8s $(ARGS)
+
+clean: ## remove what is built (not the environment)
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+LOCK_OPTIONS := --python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-emit-index-url \
+	--generate-hashes --no-annotate --no-header
