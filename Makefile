@@ -7,10 +7,10 @@ OUT ?= build/demo
 export PYTHONHASHSEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-containers bench format lint golden compile lock images k8s-validate clean
+.PHONY: help demo test test-fast test-containers bench format lint compile lock images k8s-validate clean
 
 help: ## show this help
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 $(READY): requirements/all.lock pyproject.toml
 	@echo "Making the virtual environment $(VENV): about 2.5 GB, a few minutes, once."
@@ -38,9 +38,6 @@ lint: $(READY) ## format check, lint, types, import contracts
 
 format: $(READY) ## format the code and apply safe fixes
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
-
-golden: $(READY) ## rewrite the golden files of the tests
-	UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests $(ARGS)
 
 compile: $(READY) ## Kubeflow pipelines as YAML in build/pipelines
 	$(BIN)/decloud compile --out build/pipelines

@@ -1,12 +1,19 @@
 """The file that marks an output as complete: what it was made from, by what, and what came out.
 
-A stage asks `is_current` first and writes the manifest last. The same configuration and inputs: the
-stage returns early. Another manifest there: refused, unless `overwrite`. No manifest: whatever lies
-there is the rest of an interrupted run and is made anew.
+A stage asks `is_current` first and writes the manifest last. The same settings and inputs: the
+stage returns early. A manifest of other work there: refused, unless `overwrite`. No manifest:
+whatever lies there is the rest of an interrupted run and is made anew.
+
+The version of the code is recorded, and alone does not make an output outdated: a stage whose
+output changes in meaning counts up the `version` that it gives to `plan`.
 """
 
+import hashlib
+import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -15,7 +22,24 @@ from decloud_lib import __version__, storage
 from decloud_lib.config import StageConfig
 from decloud_lib.errors import OutputConflictError
 
+logger = logging.getLogger(__name__)
+
 NAME = "manifest.json"
+#: From so many outputs on, one listing of their folder is cheaper than a question for each.
+_LIST_FROM = 8
+_WHAT_DECIDES = ("schema_version", "stage", "version", "config", "inputs")
+
+
+@lru_cache(maxsize=1)
+def code_version() -> str:
+    """Return the package's version and the start of a SHA-256 over its sources."""
+    digest = hashlib.sha256()
+    root = Path(__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(root).as_posix()} {len(content)}\n".encode())
+        digest.update(content)
+    return f"{__version__}+{digest.hexdigest()[:12]}"
 
 
 class FileRef(BaseModel):
@@ -40,60 +64,76 @@ class Skipped(BaseModel):
 class Manifest(BaseModel):
     """Provenance of one output folder."""
 
-    model_config = ConfigDict(frozen=True)
+    # Infinite settings survive the way through JSON.
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
 
     schema_version: int = 1
     stage: str
+    version: int = 1
+    """Version of what the stage makes: another one is other work."""
     config: dict[str, Any]
     inputs: tuple[FileRef, ...]
     outputs: tuple[FileRef, ...] = ()
     counts: dict[str, int] = Field(default_factory=dict)
     skipped: tuple[Skipped, ...] = ()
-    code_version: str = __version__
+    code_version: str = Field(default_factory=code_version)
     created: datetime = Field(default_factory=lambda: datetime.now(UTC))
 
     def same_work(self, other: "Manifest") -> bool:
-        """Say whether two manifests come from the same stage, settings, inputs and code."""
-        return all(
-            getattr(self, name) == getattr(other, name)
-            for name in ("schema_version", "stage", "config", "inputs", "code_version")
-        )
+        """Say whether two manifests come from the same stage, its version, settings and inputs."""
+        return all(getattr(self, name) == getattr(other, name) for name in _WHAT_DECIDES)
 
     def difference(self, other: "Manifest") -> str:
-        """Say in words what differs between two manifests of one output."""
-        names = ("stage", "code_version", "schema_version")
+        """Say in words what differs between this manifest and another of the same output."""
         found = [
             f"{name} {getattr(self, name)!r} against {getattr(other, name)!r}"
-            for name in names
+            for name in ("stage", "version", "schema_version")
             if getattr(self, name) != getattr(other, name)
         ]
         for key in sorted(self.config.keys() | other.config.keys()):
             mine, theirs = self.config.get(key), other.config.get(key)
             if mine != theirs:
-                found.append(f"{key} {mine!r} against {theirs!r}")
-        if self.inputs != other.inputs:
-            found.append("other inputs, or inputs that changed")
-        return "; ".join(found)
+                found.append(f"{key} {_short(mine)} against {_short(theirs)}")
+        return "; ".join(found + _input_differences(self.inputs, other.inputs))
 
 
-def plan(stage: str, config: StageConfig, inputs: Iterable[storage.Entry]) -> Manifest:
-    """Describe the work a stage is about to do, before anything is written."""
-    refs = tuple(FileRef(uri=entry.uri, size=entry.size, etag=entry.etag) for entry in inputs)
-    return Manifest(stage=stage, config=config.identity(), inputs=refs)
+def plan(
+    stage: str, config: StageConfig, inputs: Iterable[storage.Entry], version: int = 1
+) -> Manifest:
+    """Describe the work a stage is about to do, before anything is written.
+
+    Parameters
+    ----------
+    stage
+        Name of the stage.
+    config
+        Its settings.
+    inputs
+        The files it reads, in any order.
+    version
+        Counted up by hand when the same settings and inputs lead to another output.
+    """
+    refs = (FileRef(uri=entry.uri, size=entry.size, etag=entry.etag) for entry in inputs)
+    ordered = tuple(sorted(refs, key=lambda ref: ref.uri))
+    return Manifest(stage=stage, version=version, config=config.identity(), inputs=ordered)
 
 
 def read(uri: str) -> Manifest | None:
-    """Read a manifest; None when there is none or it cannot be parsed (an interrupted run)."""
-    if storage.stat(uri) is None:
-        return None
+    """Read a manifest; None when there is none, or one that no version of ours wrote."""
     try:
         return Manifest.model_validate_json(storage.read_bytes(uri))
+    except storage.MissingFileError:
+        return None
     except ValidationError:
+        logger.warning("%s is no manifest; the output is made anew", uri)
         return None
 
 
 def is_current(uri: str, planned: Manifest, *, overwrite: bool = False) -> bool:
     """Say whether the planned work is already done and whole.
+
+    When it is not and a manifest is there, the manifest is removed, and with `overwrite` the files
+    it lists too: the rest of a run that is interrupted later must not look complete.
 
     Parameters
     ----------
@@ -113,16 +153,27 @@ def is_current(uri: str, planned: Manifest, *, overwrite: bool = False) -> bool:
     if found is None:
         return False
     if found.same_work(planned):
-        return all(
-            (entry := storage.stat(ref.uri)) is not None and entry.size == ref.size
-            for ref in found.outputs
-        )
-    if overwrite:
+        present = _find([ref.uri for ref in found.outputs], storage.parent_of(uri))
+        sizes = {entry.uri: entry.size for entry in present}
+        broken = [ref.uri for ref in found.outputs if sizes.get(ref.uri) != ref.size]
+        if not broken:
+            return True
+        text = "%s: %d of %d outputs vanished or changed, first %s; made anew"
+        logger.warning(text, uri, len(broken), len(found.outputs), broken[0])
+        storage.delete(uri)
         return False
-    raise OutputConflictError(
-        f"{storage.parent_of(uri)} holds a complete output of other work "
-        f"({found.difference(planned)}); use another output folder, or --overwrite"
-    )
+    if not overwrite:
+        raise OutputConflictError(
+            f"{uri} marks a complete output of other work "
+            f"({found.difference(planned)}); use another output folder, or --overwrite"
+        )
+    logger.info("%s: replaced, because of %s", uri, found.difference(planned))
+    storage.delete(uri)
+    needed = {ref.uri for ref in planned.inputs}
+    for ref in found.outputs:
+        if ref.uri not in needed:
+            storage.delete(ref.uri)
+    return False
 
 
 def write(
@@ -147,15 +198,51 @@ def write(
         What came out, by name.
     skipped
         What was left out, with reasons.
+
+    Raises
+    ------
+    OutputConflictError
+        An output is not there.
     """
-    refs = []
-    for output in outputs:
-        entry = storage.stat(output)
-        if entry is None:
-            raise OutputConflictError(f"{output} vanished before its manifest was written")
-        refs.append(FileRef(uri=entry.uri, size=entry.size, etag=entry.etag))
+    wanted = list(outputs)
+    present = {entry.uri: entry for entry in _find(wanted, storage.parent_of(uri))}
+    if missing := [output for output in wanted if output not in present]:
+        raise OutputConflictError(
+            f"{missing[0]} vanished before its manifest was written ({len(missing)} of "
+            f"{len(wanted)} outputs); does something else clean up there? run the stage again"
+        )
+    entries = [present[output] for output in wanted]
+    refs = tuple(FileRef(uri=item.uri, size=item.size, etag=item.etag) for item in entries)
     done = planned.model_copy(
-        update={"outputs": tuple(refs), "counts": counts or {}, "skipped": tuple(skipped)}
+        update={"outputs": refs, "counts": counts or {}, "skipped": tuple(skipped)}
     )
     storage.write_bytes(uri, done.model_dump_json(indent=2).encode())
     return done
+
+
+def _find(uris: list[str], folder: str) -> list[storage.Entry]:
+    """Look up files with as few requests as their number makes sensible."""
+    listed: dict[str, storage.Entry] = {}
+    if len(uris) >= _LIST_FROM:
+        listed = {entry.uri: entry for entry in storage.list_files(folder)}
+    found = (listed.get(uri) or storage.stat(uri) for uri in uris)
+    return [entry for entry in found if entry is not None]
+
+
+def _input_differences(mine: tuple[FileRef, ...], theirs: tuple[FileRef, ...]) -> list[str]:
+    before, now = ({ref.uri: ref for ref in refs} for refs in (mine, theirs))
+    kinds = {
+        "no longer an input": sorted(before.keys() - now.keys()),
+        "new among the inputs": sorted(now.keys() - before.keys()),
+        "changed since": sorted(uri for uri in before.keys() & now if before[uri] != now[uri]),
+    }
+    return [
+        f"{uris[0]} {kind}" + (f" (and {len(uris) - 1} more)" if len(uris) > 1 else "")
+        for kind, uris in kinds.items()
+        if uris
+    ]
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -11,6 +11,11 @@ from tqdm import tqdm
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
+#: Fewer items than this are not worth a line each.
+_LINES_FROM = 10
+#: However slow the items are, a pod's log shows a sign of life so often, seconds.
+_SILENCE_S = 60.0
+
 
 def track(items: Iterable[T], total: int, label: str, unit: str = "item") -> Iterator[T]:
     """Yield the items and show how far the work is.
@@ -29,10 +34,13 @@ def track(items: Iterable[T], total: int, label: str, unit: str = "item") -> Ite
     if sys.stderr.isatty():
         yield from tqdm(items, total=total, desc=label, unit=unit, leave=False)
         return
-    start, shown = time.monotonic(), 0
+    start = last = time.monotonic()
+    shown = 0
     for done, item in enumerate(items, start=1):
+        # The work on the item happens here: it is counted when the caller comes back.
         yield item
         tenth = 10 * done // max(total, 1)
-        if tenth > shown and total >= 10:
-            shown = tenth
-            logger.info("%s: %d of %d (%.0f s)", label, done, total, time.monotonic() - start)
+        now = time.monotonic()
+        if (total >= _LINES_FROM and tenth > shown) or now - last >= _SILENCE_S:
+            shown, last = tenth, now
+            logger.info("%s: %d of %d (%.0f s)", label, done, total, now - start)

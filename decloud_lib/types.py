@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 

@@ -1,0 +1,1 @@
+"""Speed, as ratios against baselines that are measured in the same run."""

@@ -1,0 +1,67 @@
+"""Component: evaluation."""
+
+from typing import Optional
+
+from kfp import dsl
+from kfp.dsl import HTML, Metrics, Output
+
+from components import images
+
+
+@dsl.component(base_image=images.NETWORK, install_kfp_package=False)
+def evaluate(
+    test_records: list[str],
+    output: str,
+    metrics: Output[Metrics],
+    table: Output[HTML],
+    savedmodel: Optional[str] = None,
+    model: Optional[str] = None,
+    baselines: list[str] = [],
+    batch_size: int = 4,
+    run_id: Optional[str] = None,
+    experiment: str = "decloud",
+    overwrite: bool = False,
+) -> str:
+    """Score a network beside baselines on the same samples; return the URI of scores.json.
+
+    Parameters
+    ----------
+    test_records
+        Folders of records.
+    output
+        Folder of the scores.
+    savedmodel
+        Network to score: a folder or a registered model.
+    model
+        Deterministic model to score instead.
+    baselines
+        Deterministic models to score beside it.
+    batch_size
+        Samples per step.
+    run_id
+        MLflow run that gets the scores.
+    experiment
+        MLflow experiment.
+    overwrite
+        Replace an output that was made from other settings or inputs.
+    """
+    from decloud_lib import storage, task
+    from decloud_lib.stages import evaluate as stage
+
+    task.start()
+    config = stage.EvaluateConfig(
+        **task.given(
+            test_records=test_records,
+            output=output,
+            savedmodel=savedmodel,
+            model=model,
+            baselines=baselines,
+            batch_size=batch_size,
+            run_id=run_id,
+            experiment=experiment,
+            overwrite=overwrite,
+        )
+    )
+    result = stage.evaluate(config)
+    task.write_scores(table, metrics, result.scores, result.n)
+    return storage.join(result.output, "scores.json")

@@ -1,0 +1,26 @@
+"""Component: the list of prepared tiles."""
+
+from kfp import dsl
+
+from components import images
+
+
+@dsl.component(base_image=images.CPU, install_kfp_package=False)
+def make_tiles(prepared: str, output: str, overwrite: bool = False) -> str:
+    """Write the JSON list of tiles that have prepared products; return its URI.
+
+    Parameters
+    ----------
+    prepared
+        Root of the prepared data.
+    output
+        JSON file to write.
+    overwrite
+        Replace an output that was made from other settings or inputs.
+    """
+    from decloud_lib import task
+    from decloud_lib.stages import make_tiles as stage
+
+    task.start()
+    config = stage.MakeTilesConfig(prepared=prepared, output=output, overwrite=overwrite)
+    return stage.make_tiles(config).output

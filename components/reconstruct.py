@@ -1,0 +1,110 @@
+"""Component: rebuild one date."""
+
+from typing import Optional
+
+from kfp import dsl
+from kfp.dsl import Dataset, Output
+
+from components import images
+
+
+@dsl.component(base_image=images.NETWORK, install_kfp_package=False)
+def reconstruct(
+    in_s2: str,
+    savedmodel: str,
+    output: str,
+    image: Output[Dataset],
+    il_s1before: list[str] = [],
+    il_s2before: list[str] = [],
+    il_s1: list[str] = [],
+    il_s1after: list[str] = [],
+    il_s2after: list[str] = [],
+    s1_dir: Optional[str] = None,
+    s2_dir: Optional[str] = None,
+    dem: Optional[str] = None,
+    pad: Optional[int] = None,
+    ts: int = 512,
+    maxgap: float = 72.0,
+    priority: str = "closest_clear",
+    min_days: Optional[float] = None,
+    max_days: Optional[float] = None,
+    batch_size: int = 1,
+    readers: int = 2,
+    overwrite: bool = False,
+) -> str:
+    """Rebuild one cloudy Sentinel-2 date; return the URI of the image.
+
+    Parameters
+    ----------
+    in_s2
+        Prepared product to rebuild.
+    savedmodel
+        Network: a folder or a registered model.
+    output
+        Image to write.
+    il_s1before
+        Prepared Sentinel-1 files of the date before.
+    il_s2before
+        Prepared Sentinel-2 products of the date before.
+    il_s1
+        Prepared Sentinel-1 files of the date itself.
+    il_s1after
+        Prepared Sentinel-1 files of the date after.
+    il_s2after
+        Prepared Sentinel-2 products of the date after.
+    s1_dir
+        Prepared Sentinel-1 tile folder to choose from instead of the lists.
+    s2_dir
+        Prepared Sentinel-2 tile folder to choose from instead of the lists.
+    dem
+        Prepared elevation of the tile.
+    pad
+        Margin, 10 m pixels; -1: what the network needs.
+    ts
+        Window, 10 m pixels.
+    maxgap
+        Largest time between Sentinel-1 and Sentinel-2, hours.
+    priority
+        Which neighbour wins: closest_clear, closest or farthest.
+    min_days
+        Least distance of a neighbour, days; -1: as the network was trained.
+    max_days
+        Largest distance of a neighbour, days; -1: as the network was trained.
+    batch_size
+        Windows per call of the network.
+    readers
+        Threads that read ahead.
+    overwrite
+        Replace an output that was made from other settings or inputs.
+    """
+    from decloud_lib import task
+    from decloud_lib.stages import reconstruct as stage
+
+    task.start()
+    config = stage.ReconstructConfig(
+        **task.given(
+            in_s2=in_s2,
+            savedmodel=savedmodel,
+            output=output,
+            il_s1before=il_s1before,
+            il_s2before=il_s2before,
+            il_s1=il_s1,
+            il_s1after=il_s1after,
+            il_s2after=il_s2after,
+            s1_dir=s1_dir,
+            s2_dir=s2_dir,
+            dem=dem,
+            pad=pad,
+            ts=ts,
+            maxgap=maxgap,
+            priority=priority,
+            min_days=min_days,
+            max_days=max_days,
+            batch_size=batch_size,
+            readers=readers,
+            overwrite=overwrite,
+        )
+    )
+    result = stage.reconstruct(config)
+    task.point(image, result.output, seconds=result.seconds, pixels=result.pixels)
+    return result.output

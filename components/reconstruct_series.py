@@ -1,0 +1,94 @@
+"""Component: rebuild a series of dates."""
+
+from typing import Optional
+
+from kfp import dsl
+from kfp.dsl import Dataset, Output
+
+from components import images
+
+
+@dsl.component(base_image=images.NETWORK, install_kfp_package=False)
+def reconstruct_series(
+    s2_dir: str,
+    savedmodel: str,
+    out_dir: str,
+    images_made: Output[Dataset],
+    s1_dir: Optional[str] = None,
+    dem: Optional[str] = None,
+    start: Optional[str] = None,
+    end: Optional[str] = None,
+    pad: Optional[int] = None,
+    ts: int = 512,
+    maxgap: float = 72.0,
+    priority: str = "closest_clear",
+    min_days: Optional[float] = None,
+    max_days: Optional[float] = None,
+    batch_size: int = 1,
+    readers: int = 2,
+    overwrite: bool = False,
+) -> list[str]:
+    """Rebuild all dates of a period; return the URIs of its images.
+
+    Parameters
+    ----------
+    s2_dir
+        Prepared Sentinel-2 tile folder.
+    savedmodel
+        Network: a folder or a registered model.
+    out_dir
+        Folder of the images.
+    s1_dir
+        Prepared Sentinel-1 tile folder, where the network needs it.
+    dem
+        Prepared elevation of the tile.
+    start
+        First day, YYYY-MM-DD; empty: from the beginning.
+    end
+        Last day, YYYY-MM-DD; empty: to the end.
+    pad
+        Margin, 10 m pixels; -1: what the network needs.
+    ts
+        Window, 10 m pixels.
+    maxgap
+        Largest time between Sentinel-1 and Sentinel-2, hours.
+    priority
+        Which neighbour wins: closest_clear, closest or farthest.
+    min_days
+        Least distance of a neighbour, days; -1: as the network was trained.
+    max_days
+        Largest distance of a neighbour, days; -1: as the network was trained.
+    batch_size
+        Windows per call of the network.
+    readers
+        Threads that read ahead.
+    overwrite
+        Replace an output that was made from other settings or inputs.
+    """
+    from decloud_lib import task
+    from decloud_lib.stages import reconstruct_series as stage
+
+    task.start()
+    config = stage.ReconstructSeriesConfig(
+        **task.given(
+            s1_dir=s1_dir,
+            s2_dir=s2_dir,
+            savedmodel=savedmodel,
+            out_dir=out_dir,
+            dem=dem,
+            start=start,
+            end=end,
+            pad=pad,
+            ts=ts,
+            maxgap=maxgap,
+            priority=priority,
+            min_days=min_days,
+            max_days=max_days,
+            batch_size=batch_size,
+            readers=readers,
+            overwrite=overwrite,
+        )
+    )
+    result = stage.reconstruct_series(config)
+    task.point(images_made, out_dir, made=len(result.made), skipped=len(result.skipped))
+    return sorted([*result.made, *result.reused])

@@ -1,0 +1,117 @@
+"""Component: search samples and write them."""
+
+from typing import Optional
+
+from kfp import dsl
+from kfp.dsl import Dataset, Metrics, Output
+
+from components import images
+
+
+@dsl.component(base_image=images.CPU, install_kfp_package=False)
+def sample(
+    tiles: str,
+    rois: str,
+    samples: Output[Dataset],
+    metrics: Output[Metrics],
+    acquisition_train: Optional[str] = None,
+    output_train: Optional[str] = None,
+    acquisitions_valid: list[str] = [],
+    outputs_valid: list[str] = [],
+    acquisitions_test: list[str] = [],
+    outputs_test: list[str] = [],
+    patchsize: int = 256,
+    n_samples_per_shard: int = 100,
+    maxntrain: Optional[int] = None,
+    maxnvalid: Optional[int] = None,
+    maxntest: Optional[int] = None,
+    with_20m_bands: bool = False,
+    drop_remainder: bool = False,
+    seed: int = 0,
+    valid_every: int = 0,
+    guard_days: float = 0.0,
+    conflicts: str = "all_pairs",
+    check_leaks: bool = True,
+    overwrite: bool = False,
+) -> int:
+    """Search samples that fit an acquisition layout, write TFRecords; return how many there are.
+
+    Parameters
+    ----------
+    tiles
+        JSON list of tiles.
+    rois
+        JSON file of the regions.
+    acquisition_train
+        Layout of the training data: a shipped name or a JSON file.
+    output_train
+        Folder of the training records.
+    acquisitions_valid
+        Layouts of the validation data.
+    outputs_valid
+        Folders of the validation records, same order.
+    acquisitions_test
+        Layouts of the test data.
+    outputs_test
+        Folders of the test records, same order.
+    patchsize
+        Side of a patch, 10 m pixels, a multiple of 64.
+    n_samples_per_shard
+        Samples per file.
+    maxntrain
+        At most so many training samples; -1: all.
+    maxnvalid
+        At most so many validation samples; -1: all.
+    maxntest
+        At most so many test samples; -1: all.
+    with_20m_bands
+        Add the 20 m bands.
+    drop_remainder
+        Leave out a last file that is not full.
+    seed
+        Same seed, same samples.
+    valid_every
+        0: split by place; n: each n-th clear target date is kept for validation.
+    guard_days
+        Days around such a date that training does not use.
+    conflicts
+        all_pairs: no Sentinel-2 image twice in a sample; historic: no such rule.
+    check_leaks
+        Fail when the target of a held-out sample is in a training sample.
+    overwrite
+        Replace an output that was made from other settings or inputs.
+    """
+    from decloud_lib import storage, task
+    from decloud_lib.stages import sample as stage
+
+    task.start()
+    config = stage.SampleConfig(
+        **task.given(
+            tiles=tiles,
+            rois=rois,
+            acquisition_train=acquisition_train,
+            output_train=output_train,
+            acquisitions_valid=acquisitions_valid,
+            outputs_valid=outputs_valid,
+            acquisitions_test=acquisitions_test,
+            outputs_test=outputs_test,
+            patchsize=patchsize,
+            n_samples_per_shard=n_samples_per_shard,
+            maxntrain=maxntrain,
+            maxnvalid=maxnvalid,
+            maxntest=maxntest,
+            with_20m_bands=with_20m_bands,
+            drop_remainder=drop_remainder,
+            seed=seed,
+            valid_every=valid_every,
+            guard_days=guard_days,
+            conflicts=conflicts,
+            check_leaks=check_leaks,
+            overwrite=overwrite,
+        )
+    )
+    result = stage.sample(config)
+    counts = {storage.name_of(uri): n for uri, n in result.counts.items()}
+    task.point(samples, storage.parent_of(min(result.counts)), **counts)
+    task.write_metrics(metrics, counts)
+    return sum(counts.values())

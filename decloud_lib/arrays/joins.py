@@ -1,0 +1,150 @@
+"""Joins of the candidates of each role, for a run of positions.
+
+For a fixed reference image a role's window is a range of dates (they are sorted), so the number of
+its candidates is a difference of two running sums, and its candidates are a slice of one list.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from decloud_lib.arrays.candidates import Catalogue, Conditions, SearchLayout, sample_dtype
+from decloud_lib.types import Array
+
+Partition = tuple[tuple[int, ...], ...]
+"""The roles of a layout in groups; the roles of a group hold one common image."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JoinPlan:
+    """What a layout and the dates of a catalogue say, whatever the position."""
+
+    layout: SearchLayout
+    ranges: tuple[tuple[Array, Array], ...]
+    """Per role, (references,) first and one-past-last date of the window of each reference."""
+    rivals: tuple[tuple[int, int], ...]
+    """Pairs of roles that must not hold the same S2 image, and could."""
+    allowed: Mapping[str, Array]
+    """Per role name (D2,) bool: the dates that may play it."""
+    entropy: tuple[int, ...]
+    """Seed of random cloud bounds."""
+
+
+class Chunk:
+    """Counts and samples of a run of positions.
+
+    Parameters
+    ----------
+    catalogue
+        Images at these positions.
+    plan
+        What is the same for all chunks.
+    first
+        Number of the first position; part of the seed of random cloud bounds.
+    """
+
+    def __init__(self, catalogue: Catalogue, plan: JoinPlan, first: int) -> None:
+        self.conditions = Conditions(catalogue, plan.layout.roles, plan.allowed)
+        self._plan, self._first = plan, first
+        self._roles, self._ranges = plan.layout.roles, plan.ranges
+        self._draws = [self._draw(number) for number in range(len(self._roles))]
+        self._block_counts: dict[tuple[int, ...], Array] = {}
+
+    def count(self, terms: Mapping[Partition, int]) -> Array:
+        """Return (references, positions) int64: the number of samples."""
+        shape = self.conditions.catalogue.s2_valid.shape
+        total = np.zeros(shape, dtype=np.int64)
+        for partition, sign in terms.items():
+            product = np.full(shape, sign, dtype=np.int64)
+            for block in partition:
+                product *= self.block_count(block)
+            total += product
+        return total
+
+    def block_count(self, block: tuple[int, ...]) -> Array:
+        """Return (references, positions) int64: images that all roles of a block would take."""
+        if block not in self._block_counts:
+            lows, highs = zip(*(self._ranges[i] for i in block), strict=True)
+            low = np.maximum.reduce(lows)
+            high = np.maximum(np.minimum.reduce(highs), low)
+            mask = np.logical_and.reduce([self.conditions.masks[i] for i in block])
+            drawn = [draw for i in block if (draw := self._draws[i]) is not None]
+            if drawn:
+                count = self._count_drawn(mask, (low, high), np.maximum.reduce(drawn))
+            else:
+                running = _running_sum(mask)
+                count = running[high] - running[low]
+            self._block_counts[block] = count
+        return self._block_counts[block]
+
+    def join(self, positions: Array, references: Array) -> Array:
+        """List the samples of some (position of the chunk, reference) rows, in their order."""
+        row = np.arange(len(positions))
+        chosen: list[Array] = []
+        for number in range(len(self._roles)):
+            row, chosen = self._join_role(number, (positions, references), row, chosen)
+        out = np.full(len(row), -1, dtype=sample_dtype(self._plan.layout))
+        out["position"] = positions[row] + self._first
+        for number, role in enumerate(self._roles):
+            if not role.s2:
+                out["s1"][:, number] = chosen[number]
+                continue
+            out["s2"][:, number] = chosen[number]
+            if role.s1:
+                nearest, _ = self.conditions.nearest(role.ascending)
+                out["s1"][:, number] = nearest[chosen[number], positions[row]]
+        return out
+
+    def _join_role(
+        self, number: int, rows: tuple[Array, Array], row: Array, chosen: list[Array]
+    ) -> tuple[Array, list[Array]]:
+        """Put each candidate of one more role beside each row; drop rows that break a rule."""
+        positions, references = rows
+        mask, (low, high) = self.conditions.masks[number], self._ranges[number]
+        running = _running_sum(mask)
+        offsets = np.cumsum(running[-1]) - running[-1]
+        _, dates = np.nonzero(mask.T)  # ordered by position, then date
+        start = running[low[references], positions]
+        size = (running[high[references], positions] - start)[row]
+        begin = (offsets[positions] + start)[row]
+        keep = np.repeat(np.arange(len(row)), size)
+        inside = np.arange(len(keep)) - np.repeat(np.cumsum(size) - size, size)
+        new = dates[begin[keep] + inside].astype(np.int32)
+        good = np.ones(len(keep), dtype=bool)
+        draw = self._draws[number]
+        if draw is not None:
+            at = row[keep]
+            cloud = self.conditions.catalogue.s2_cloud_percent[new, positions[at]]
+            good &= cloud >= draw[references[at], positions[at]]
+        for first, second in self._plan.rivals:
+            if second == number:
+                good &= chosen[first][keep] != new
+        keep, new = keep[good], new[good]
+        return row[keep], [*(column[keep] for column in chosen), new]
+
+    def _draw(self, number: int) -> Array | None:
+        """Draw a role's lower cloud bound for each (reference, position); None = it is fixed."""
+        role = self._roles[number]
+        if role.random_min_cloud is None or role.cloud_percent is None:
+            return None
+        catalogue, (lowest, highest) = self.conditions.catalogue, role.random_min_cloud
+        rng = np.random.default_rng((*self._plan.entropy, number, self._first))
+        drawn = rng.integers(lowest, highest, size=catalogue.s2_valid.shape, endpoint=True)
+        return np.minimum(drawn.astype(np.float64), role.cloud_percent[1])
+
+    def _count_drawn(self, mask: Array, dates: tuple[Array, Array], bound: Array) -> Array:
+        """Count where the lower cloud bound differs by (reference, position)."""
+        count = np.zeros(bound.shape, dtype=np.int64)
+        cloud = self.conditions.catalogue.s2_cloud_percent
+        for level in np.unique(bound):
+            running = _running_sum(mask & (cloud >= level))
+            count += np.where(bound == level, running[dates[1]] - running[dates[0]], 0)
+        return count
+
+
+def _running_sum(mask: Array) -> Array:
+    """Return (dates + 1, positions) int64: how many are set before each date."""
+    out = np.zeros((mask.shape[0] + 1, mask.shape[1]), dtype=np.int64)
+    np.cumsum(mask, axis=0, out=out[1:])
+    return out

@@ -1,0 +1,111 @@
+"""The table of commands: where each one is, what it does, an example. Imports nothing heavy."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LazyCommand:
+    """A click command that is imported by name when it is used."""
+
+    target: str
+    """`module:object`."""
+    summary: str
+    """One line for the list of commands."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageCommand:
+    """A stage: its command is made from its configuration class."""
+
+    target: str
+    """`module:configuration class:function`."""
+    summary: str
+    """One line for the list of commands."""
+    example: str
+    """A complete call."""
+
+
+STAGES = {
+    "list-products": StageCommand(
+        "decloud_lib.stages.list_products:ListProductsConfig:list_products",
+        "List delivered products in batches, one batch per preparation task.",
+        "decloud list-products --products s3://decloud/raw --prepared s3://decloud/prepared \\\n"
+        "  --family s2 --batch 1",
+    ),
+    "prepare-s1": StageCommand(
+        "decloud_lib.stages.prepare_s1:PrepareS1Config:prepare_s1",
+        "Turn Sentinel-1 VV/VH pairs into one encoded raster each.",
+        "decloud prepare-s1 --out-s1-dir s3://decloud/prepared/S1_PREPARE \\\n"
+        "  --input-s1-vh s3://decloud/raw/SENTINEL1/T31TEJ/"
+        "s1b_31TEJ_vh_DES_139_20201001txxxxxx_from-10to3dB.tif",
+    ),
+    "prepare-s2": StageCommand(
+        "decloud_lib.stages.prepare_s2:PrepareS2Config:prepare_s2",
+        "Turn Sentinel-2 products (folders or .zip) into stacks, masks and statistics.",
+        "decloud prepare-s2 --in-image PRODUCT_FOLDER_OR_ZIP --out-s2-dir prepared/S2_PREPARE",
+    ),
+    "prepare-dem": StageCommand(
+        "decloud_lib.stages.prepare_dem:PrepareDemConfig:prepare_dem",
+        "Bring an elevation model onto the 20 m grid of a tile.",
+        "decloud prepare-dem --dem raw/DEM/T31TEJ.tif --reference STACK_20m.tif \\\n"
+        "  --output prepared/DEM_PREPARE/T31TEJ.tif",
+    ),
+    "make-tiles": StageCommand(
+        "decloud_lib.stages.make_tiles:MakeTilesConfig:make_tiles",
+        "Write the JSON list of prepared tiles.",
+        "decloud make-tiles --prepared s3://decloud/prepared \\\n"
+        "  --output s3://decloud/prepared/tiles.json",
+    ),
+    "make-roi": StageCommand(
+        "decloud_lib.stages.make_roi:MakeRoiConfig:make_roi",
+        "Split each tile into regions for training and validation.",
+        "decloud make-roi --tiles prepared/tiles.json --output-dir prepared/ROI \\\n"
+        "  --datasets train valid --props 0.8 0.2",
+    ),
+    "sample": StageCommand(
+        "decloud_lib.stages.sample:SampleConfig:sample",
+        "Search samples that fit an acquisition layout and write them as TFRecords.",
+        "decloud sample --tiles prepared/tiles.json --rois prepared/ROI/rois.json \\\n"
+        "  --acquisition-train AL-CRGA-OS2-clear-neighbours --output-train samples/os2/train",
+    ),
+    "train": StageCommand(
+        "decloud_lib.stages.train:TrainConfig:train",
+        "Train a network, follow it in MLflow and export it as a SavedModel.",
+        "decloud train --training-record samples/os2/train --valid-records samples/os2/valid \\\n"
+        "  --model crga_os2_david -e 20 --out-savedmodel models",
+    ),
+    "evaluate": StageCommand(
+        "decloud_lib.stages.evaluate:EvaluateConfig:evaluate",
+        "Score a network beside baselines on the same samples.",
+        "decloud evaluate --test-records samples/os2/valid --savedmodel models/NAME \\\n"
+        "  --baselines linear_gap_filling --baselines nearest_date --output scores/os2",
+    ),
+    "promote": StageCommand(
+        "decloud_lib.stages.promote:PromoteConfig:promote",
+        "Register a SavedModel in MLflow and set its alias.",
+        "decloud promote --savedmodel models/NAME --run-id RUN --name decloud --alias champion",
+    ),
+    "reconstruct": StageCommand(
+        "decloud_lib.stages.reconstruct:ReconstructConfig:reconstruct",
+        "Rebuild one cloudy Sentinel-2 date.",
+        "decloud reconstruct --in-s2 prepared/S2_PREPARE/T31TEJ/PRODUCT \\\n"
+        "  --s1-dir prepared/S1_PREPARE/T31TEJ --s2-dir prepared/S2_PREPARE/T31TEJ \\\n"
+        "  --dem prepared/DEM_PREPARE/T31TEJ.tif --savedmodel models:/decloud@champion \\\n"
+        "  --output reconstructed/PRODUCT.tif",
+    ),
+    "reconstruct-series": StageCommand(
+        "decloud_lib.stages.reconstruct_series:ReconstructSeriesConfig:reconstruct_series",
+        "Rebuild all dates of a period.",
+        "decloud reconstruct-series --s1-dir prepared/S1_PREPARE/T31TEJ \\\n"
+        "  --s2-dir prepared/S2_PREPARE/T31TEJ --dem prepared/DEM_PREPARE/T31TEJ.tif \\\n"
+        "  --savedmodel models:/decloud@champion --out-dir reconstructed \\\n"
+        "  --start 2020-09-01 --end 2020-10-31",
+    ),
+}
+
+COMMANDS: dict[str, StageCommand | LazyCommand] = {
+    **STAGES,
+    "demo": LazyCommand("pipelines.demo:demo", "Run the whole chain on this machine, with report."),
+    "compile": LazyCommand("pipelines.compile:compile_command", "Write the pipelines as YAML."),
+    "submit": LazyCommand("pipelines.submit:submit", "Run a pipeline on a cluster or here."),
+}

@@ -1,0 +1,115 @@
+"""The demo's pictures: one date before and after, and the dates around it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from decloud_lib import storage
+from decloud_lib.bands import S1_BANDS
+from decloud_lib.demo.choice import Cover, nearest_clear
+from decloud_lib.demo.pictures import (
+    Panel,
+    Picture,
+    central_window,
+    draw_panels,
+    radar_colour,
+    read_true_colour,
+)
+from decloud_lib.raster.products.prepared import PreparedS2, list_s1
+from decloud_lib.raster.read import open_raster, read_bands
+from decloud_lib.types import Window
+
+PICTURE_PX = 768
+_SERIES_DATES = 4
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures on disk."""
+
+    before_after: Path
+    series: Path | None
+    """None when no other date was rebuilt."""
+
+
+def draw_gallery(
+    out: Path,
+    covers: Sequence[Cover],
+    chosen: Cover,
+    reconstruction: str,
+    series: Sequence[str],
+    s1_dir: str,
+) -> Gallery:
+    """Draw `before_after.png` and `series.png`.
+
+    Parameters
+    ----------
+    out
+        Folder of the pictures; a folder `truth` in it, if there is one, holds cloud-free images.
+    covers
+        All prepared dates.
+    chosen
+        The date that was rebuilt.
+    reconstruction
+        URI of its image.
+    series
+        URIs of the images of the dates around it.
+    s1_dir
+        Prepared Sentinel-1 tile folder.
+    """
+    with open_raster(reconstruction) as reader:
+        window = central_window(reader.grid, PICTURE_PX)
+        rebuilt = read_true_colour(reader, window)
+    product = chosen.product
+    before, after = (nearest_clear(covers, chosen, after=side) for side in (False, True))
+    panels = [
+        Panel(f"clear date before: {_day(before.product)}", _picture(before.product, window)),
+        Panel(
+            f"cloudy input: {_day(product)} ({chosen.cloud_percent:.0f} %)",
+            _picture(product, window),
+        ),
+        Panel(f"clear date after: {_day(after.product)}", _picture(after.product, window)),
+        _radar_panel(s1_dir, product, window),
+        Panel(f"reconstruction: {_day(product)}", rebuilt),
+    ]
+    truth = out / "truth" / f"{product.name}_truth.tif"
+    if truth.exists():
+        with open_raster(str(truth)) as reader:
+            panels.append(Panel(f"truth: {_day(product)}", read_true_colour(reader, window)))
+    before_after = out / "before_after.png"
+    draw_panels(panels, before_after)
+    return Gallery(before_after, _draw_series(out, covers, series, window))
+
+
+def _draw_series(
+    out: Path, covers: Sequence[Cover], series: Sequence[str], window: Window
+) -> Path | None:
+    by_name = {cover.product.name: cover for cover in covers}
+    inputs, outputs = [], []
+    for uri in sorted(series)[:_SERIES_DATES]:
+        cover = by_name[storage.name_of(uri).removesuffix("_reconstructed.tif")]
+        label = f"{_day(cover.product)}, {cover.cloud_percent:.0f} % cloud"
+        inputs.append(Panel(label, _picture(cover.product, window)))
+        with open_raster(uri) as reader:
+            outputs.append(Panel("reconstruction", read_true_colour(reader, window)))
+    if not inputs:
+        return None
+    path = out / "series.png"
+    draw_panels([*inputs, *outputs], path, columns=len(inputs))
+    return path
+
+
+def _picture(product: PreparedS2, window: Window) -> Picture:
+    with open_raster(product.stack_10m) as reader:
+        return read_true_colour(reader, window)
+
+
+def _radar_panel(s1_dir: str, product: PreparedS2, window: Window) -> Panel:
+    nearest = min(list_s1(s1_dir), key=lambda image: abs(image.acquired - product.acquired))
+    with open_raster(nearest.uri) as reader:
+        picture = radar_colour(read_bands(reader, S1_BANDS, window))
+    return Panel(f"radar: {nearest.acquired:%Y-%m-%d} (VV, VH, ratio)", picture)
+
+
+def _day(product: PreparedS2) -> str:
+    return f"{product.acquired:%Y-%m-%d}"

@@ -1,0 +1,62 @@
+"""What the demo hands to programs: `summary.json`."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+#: Registered model name -> name in the summary.
+BASELINES = {"crga_os2_gapfilling": "linear_gap_filling", "nearest_date": "nearest_date"}
+
+
+class Score(BaseModel):
+    """Mean scores over the held-out patches; architecture: reflectance 0-1, degrees, decibels."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    psnr_db: float
+    mae: float
+    ssim: float
+    sam_deg: float
+
+
+class Summary(BaseModel):
+    """One run of the demo."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    kind: Literal["synthetic", "real"]
+    steps: dict[str, float]
+    """Seconds per step, in order."""
+    tasks: dict[str, float] = Field(default_factory=dict)
+    """Seconds per pipeline task, `<pipeline>/<task>`."""
+    scores: dict[str, Score]
+    patches: int
+    """Held-out patches that were scored."""
+    split: str
+    """How training and held-out patches were kept apart, in words."""
+    date: str
+    """Day of the reconstructed product."""
+    cloud_percent: float
+    reconstruction: str
+    series: tuple[str, ...]
+    model_uri: str
+    mlflow_tracking_uri: str
+    mlflow_run_id: str
+    bucket: str
+    code_version: str
+    machine: str
+
+    @property
+    def verdict(self) -> str:
+        """Say honestly how the network compares with interpolation."""
+        model, linear = self.scores["model"], self.scores["linear_gap_filling"]
+        gain = model.psnr_db - linear.psnr_db
+        if gain > 0:
+            return (
+                f"The network beats linear gap-filling by {gain:.2f} dB PSNR "
+                f"on {self.patches} held-out patches."
+            )
+        return (
+            f"The network does not beat linear gap-filling: it is {-gain:.2f} dB PSNR below it "
+            f"on {self.patches} held-out patches. It is a small network trained for a short time."
+        )

@@ -1,0 +1,147 @@
+"""Record folders in use: their files on this machine, their schema, and what they are made of."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from decloud_lib import manifest, storage
+from decloud_lib.errors import ConfigError, NoSampleError
+from decloud_lib.models import registry
+from decloud_lib.models.contract import ModelContract
+from decloud_lib.samples.schema import SampleSchema
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+#: Fields of a manifest that say nothing about the samples.
+_NOT_CONTENT = {"created", "code_version", "schema_version", "skipped"}
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSet:
+    """One record folder, found but not read."""
+
+    uri: str
+    name: str
+    """Under which its scores are logged: the last component of the path, or the last two."""
+    schema: SampleSchema
+    entries: tuple[storage.Entry, ...]
+    made_by: manifest.Manifest | None
+    """Manifest of the sampling; None for records of the existing system."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the manifest of the sampling; over names and sizes where there is none."""
+        content: Any = sorted((storage.name_of(entry.uri), entry.size) for entry in self.entries)
+        if self.made_by is not None:
+            content = self.made_by.model_dump(mode="json", exclude=_NOT_CONTENT)
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def layout(self) -> dict[str, Any] | None:
+        """The acquisition layout that the samples follow, in its JSON form, where known."""
+        layout = self.made_by.config.get("layout") if self.made_by is not None else None
+        return layout if isinstance(layout, dict) else None
+
+    @property
+    def samples(self) -> int:
+        """Number of samples, where known; else 0."""
+        return self.made_by.counts.get("samples", 0) if self.made_by is not None else 0
+
+    def check(self, contract: ModelContract, targets: Sequence[str]) -> None:
+        """Check that the samples hold what a model needs, at a size it can take.
+
+        Raises
+        ------
+        ConfigError
+            A key is missing; the message says which models would fit.
+        ShapeError
+            Another number of bands, or a side that is no multiple of the model's stride.
+        """
+        keys = set(self.schema.keys)
+        missing = [key for key in (*contract.input_keys, *targets) if key not in keys]
+        if missing:
+            fitting = ", ".join(registry.fitting(keys)) or "none of the known ones"
+            raise ConfigError(
+                f"{self.uri}: the samples hold no {', '.join(missing)}, which model "
+                f"{contract.name} needs; they hold {', '.join(self.schema.keys)}; "
+                f"models that fit: {fitting}"
+            )
+        contract.check_shapes({key: (1, *shape) for key, shape in self.schema.shapes.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRecords:
+    """Record files on this machine."""
+
+    source: RecordSet
+    files: tuple[Path, ...]
+
+    def batches(
+        self,
+        input_keys: Sequence[str],
+        target_keys: Sequence[str],
+        batch: int,
+        *,
+        shuffle: int = 0,
+        seed: int = 0,
+    ) -> "tf.data.Dataset":
+        """Return batches of (inputs, targets); all samples, the last batch may be smaller."""
+        from decloud_lib.samples.dataset import read_dataset
+
+        return read_dataset(
+            self.files, self.source.schema, input_keys, target_keys, batch, shuffle, seed
+        )
+
+
+def find_record_sets(uris: Sequence[str]) -> list[RecordSet]:
+    """Look at record folders without reading their samples.
+
+    Raises
+    ------
+    NoSampleError
+        A folder that is not there, or holds no records.
+    ConfigError
+        A folder without schema files, or named twice.
+    """
+    repeated = [uri for uri, count in Counter(uri.rstrip("/") for uri in uris).items() if count > 1]
+    if repeated:
+        raise ConfigError(f"record folder {repeated[0]} is given twice; give each once")
+    counts = Counter(storage.name_of(uri) for uri in uris)
+    found = []
+    for uri in uris:
+        name = storage.name_of(uri)
+        if counts[name] > 1:
+            name = f"{storage.name_of(storage.parent_of(uri))}-{name}"
+        found.append(_find(uri.rstrip("/"), name))
+    return found
+
+
+@contextmanager
+def local_records(sets: Sequence[RecordSet]) -> Iterator[list[LocalRecords]]:
+    """Bring record folders to this machine for as long as they are used."""
+    from decloud_lib.samples.dataset import record_files
+
+    with ExitStack() as stack:
+        yield [
+            LocalRecords(
+                item, tuple(record_files(stack.enter_context(storage.local_copy(item.uri))))
+            )
+            for item in sets
+        ]
+
+
+def _find(uri: str, name: str) -> RecordSet:
+    entries = tuple(storage.list_files(uri))
+    if not any(entry.uri.endswith(".records") for entry in entries):
+        raise NoSampleError(
+            f"{uri}: no *.records there (found {len(entries)} other files); "
+            f"expected a folder made by `decloud sample`"
+        )
+    made_by = manifest.read(storage.join(uri, manifest.NAME))
+    return RecordSet(uri, name, SampleSchema.read(uri), entries, made_by)

@@ -1,0 +1,1 @@
+"""Networks, their registry, their metrics, and the model folder with its contract."""

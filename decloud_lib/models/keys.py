@@ -1,0 +1,50 @@
+"""What the keys of a sample mean: bands, scale and resolution, by the prefix of the key."""
+
+from dataclasses import dataclass
+
+from decloud_lib import bands
+
+DEM = "dem"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyKind:
+    """Meaning of the array under one key."""
+
+    bands: tuple[str, ...]
+    """Names of the last axis; empty for a number per sample (a date, a flag)."""
+    scale: float
+    """Factor that turns stored values into network values of about 0..1."""
+    factor: int
+    """Pixel size in units of 10 m: 1 or 2."""
+    dtype: str
+    """Type in which a network takes the stored values."""
+
+
+_S1 = KeyKind(bands.S1_BANDS, bands.S1_SCALE, 1, "float32")
+_S2 = KeyKind(bands.S2_10M_BANDS, bands.S2_SCALE, 1, "float32")
+_S2_20M = KeyKind(bands.S2_20M_STACK_BANDS, bands.S2_SCALE, 2, "float32")
+_DEM = KeyKind(bands.DEM_BANDS, bands.DEM_SCALE, 2, "float32")
+#: Dates and flags are no pixel values: never scaled, and never narrower than 64 bits, because the
+#: milliseconds of a date do not fit into a float32.
+_NUMBER = KeyKind((), 1.0, 1, "float64")
+
+
+def kind_of(key: str) -> KeyKind:
+    """Return the meaning of a sample key such as `s1_tm1`, `s2_20m_t`, `s2_timestamp_tp1` or `dem`.
+
+    Raises
+    ------
+    ValueError
+        The key has no known prefix.
+    """
+    if "timestamp" in key or "ascending" in key:
+        return _NUMBER
+    if key == DEM:
+        return _DEM
+    for prefix, kind in (("s2_20m_", _S2_20M), ("s2_", _S2), ("s1_", _S1)):
+        if key.startswith(prefix):
+            return kind
+    raise ValueError(
+        f"sample key {key!r} has no known meaning; expected s1_*, s2_*, s2_20m_* or {DEM}"
+    )

@@ -1,0 +1,50 @@
+"""Pictures of a batch: what went in, what should come out, what came out."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from decloud_lib.bands import S2_10M_BANDS
+from decloud_lib.types import Array
+
+MAX_SAMPLES = 4
+_TRUE_COLOUR = [S2_10M_BANDS.index(name) for name in ("B4", "B3", "B2")]
+_GAP_PX = 4
+_SHOWN = ("s2_tm1", "s2_t", "s2_tp1")
+
+
+def side_by_side(inputs: Mapping[str, Array], target: Array, estimate: Array) -> Array:
+    """Draw the first samples of a batch, one per row: optical inputs, target, estimate.
+
+    Parameters
+    ----------
+    inputs
+        Key -> stored values; the optical images among them are shown, earliest first.
+    target, estimate
+        (N, H, W, 4) reflectance.
+
+    Returns
+    -------
+    (rows, columns, 3) uint8, true colour. Each row is stretched by the mean and two standard
+    deviations of its *target*, band by band, so the pictures of a row can be compared.
+    """
+    optical = [np.asarray(inputs[key]) * 1e-4 for key in _SHOWN if key in inputs]
+    columns = [*optical, np.asarray(target), np.asarray(estimate)]
+    rows = []
+    for index in range(min(MAX_SAMPLES, len(target))):
+        truth = columns[-2][index][..., _TRUE_COLOUR]
+        low, high = _stretch(truth)
+        pictures = [(image[index][..., _TRUE_COLOUR] - low) / (high - low) for image in columns]
+        rows.append(np.concatenate([_framed(picture) for picture in pictures], axis=1))
+    return np.concatenate(rows, axis=0)
+
+
+def _stretch(image: Array) -> tuple[Array, Array]:
+    mean, deviation = image.mean(axis=(0, 1)), np.maximum(image.std(axis=(0, 1)), 1e-4)
+    return mean - 2.0 * deviation, mean + 2.0 * deviation
+
+
+def _framed(picture: Array) -> Array:
+    pixels = np.round(np.clip(picture, 0.0, 1.0) * 255.0).astype(np.uint8)
+    border = ((0, _GAP_PX), (0, _GAP_PX), (0, 0))
+    return np.pad(pixels, border, constant_values=255)

@@ -1,0 +1,191 @@
+"""Model folders: a TensorFlow SavedModel with two signatures, and its contract beside it.
+
+A folder is loaded without any of the code that built the network. Signature `predict` gives the
+estimates as reflectance. Signature `serving_default` gives, beside them, the historic outputs
+`<tensor>_pad<n>`: multiplied by 10000 and cropped by n pixels on each side.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from decloud_lib.bands import S2_SCALE
+from decloud_lib.errors import ModelFolderError, ShapeError
+from decloud_lib.models.contract import ModelContract, read_contract, write_contract
+from decloud_lib.models.registry import ModelDefinition, ModelSpec
+from decloud_lib.types import Array
+
+PADS_PX = (32, 64, 128, 256)
+PREDICT = "predict"
+SERVE = "serving_default"
+
+_Tensors = dict[str, tf.Tensor]
+
+
+class ServedModel:
+    """A network ready to be used, and its contract."""
+
+    def __init__(
+        self,
+        contract: ModelContract,
+        predict: Callable[..., _Tensors],
+        serve: Callable[..., _Tensors] | None = None,
+        owner: object = None,
+    ) -> None:
+        self.contract = contract
+        self._predict = predict
+        self._serve = serve
+        # Signatures hold their variables only weakly.
+        self._owner = owner
+
+    def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Estimate the targets.
+
+        Parameters
+        ----------
+        inputs
+            Key -> (N, H, W, C) stored values of any number type, or (N,) dates; keys that the model
+            does not need are ignored.
+
+        Returns
+        -------
+        Tensor name -> (N, H, W, C) float32 reflectance.
+
+        Raises
+        ------
+        ShapeError
+            An input is missing or has a shape that the contract does not allow.
+        """
+        return self._call(self._predict, inputs)
+
+    def serve(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the historic outputs too: `<tensor>_pad<n>`, DN, cropped by n pixels a side.
+
+        Raises
+        ------
+        ShapeError
+            As `predict`.
+        ModelFolderError
+            The model is not loaded from a folder.
+        """
+        if self._serve is None:
+            raise ModelFolderError(f"model {self.contract.name} has no cropped outputs: export it")
+        return self._call(self._serve, inputs)
+
+    def _call(
+        self, function: Callable[..., _Tensors], inputs: Mapping[str, Array]
+    ) -> dict[str, Array]:
+        self.contract.check_shapes({key: np.shape(value) for key, value in inputs.items()})
+        tensors = {
+            item.key: tf.constant(np.asarray(inputs[item.key], dtype=item.dtype))
+            for item in self.contract.inputs
+        }
+        return {name: tensor.numpy() for name, tensor in function(**tensors).items()}
+
+
+def serve_definition(definition: ModelDefinition, spec: ModelSpec | None = None) -> ServedModel:
+    """Build a model and make it usable without a folder (deterministic models)."""
+    spec = spec or ModelSpec()
+    contract = definition.contract(spec)
+    model = definition.build(spec)
+    return ServedModel(contract, tf.function(_estimator(model, contract), autograph=False))
+
+
+def export_model(
+    model: keras.Model, definition: ModelDefinition, folder: Path, contract: ModelContract
+) -> Path:
+    """Write a model folder: SavedModel and contract.
+
+    Parameters
+    ----------
+    model
+        Network with dict inputs by sample key and dict outputs by target key.
+    definition
+        What it was built from.
+    folder
+        Where to write; made when missing.
+    contract
+        Contract to write beside it.
+
+    Raises
+    ------
+    ModelFolderError
+        The network is of another model than the contract.
+    """
+    if contract.name != definition.name:
+        raise ModelFolderError(f"a contract of {contract.name} for a model {definition.name}")
+    specs = {
+        item.key: tf.TensorSpec(
+            (None, None, None, len(item.bands)) if item.bands else (None,), item.dtype, item.key
+        )
+        for item in contract.inputs
+    }
+    estimate = _estimator(model, contract)
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint(PREDICT, lambda inputs: estimate(**inputs), [specs])
+    archive.add_endpoint(SERVE, lambda inputs: _with_crops(estimate(**inputs)), [specs])
+    archive.write_out(str(folder), verbose=False)
+    write_contract(contract, folder)
+    return folder
+
+
+def load_model(folder: Path) -> ServedModel:
+    """Load a model folder.
+
+    Raises
+    ------
+    ModelFolderError
+        There is no contract or no SavedModel, or its signatures do not match the contract.
+    """
+    contract = read_contract(folder)
+    try:
+        saved = tf.saved_model.load(str(folder))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise ModelFolderError(f"{folder}: no readable SavedModel ({error})") from error
+    missing = [name for name in (PREDICT, SERVE) if name not in saved.signatures]
+    if missing:
+        raise ModelFolderError(
+            f"{folder}: the SavedModel has no signature {', '.join(missing)}; "
+            f"found {', '.join(sorted(saved.signatures)) or 'none'}; export the model again"
+        )
+    functions = {name: saved.signatures[name] for name in (PREDICT, SERVE)}
+    served = set(functions[PREDICT].structured_outputs)
+    wanted = {item.tensor for item in contract.outputs}
+    if not wanted <= served:
+        raise ModelFolderError(
+            f"{folder}: the SavedModel gives {', '.join(sorted(served))}, its contract promises "
+            f"{', '.join(sorted(wanted))}; export the model again"
+        )
+    return ServedModel(contract, functions[PREDICT], functions[SERVE], owner=saved)
+
+
+def requirements() -> list[str]:
+    """Return what serving a model folder needs, as for pip."""
+    return [f"numpy=={np.__version__}", f"tensorflow=={tf.__version__}"]
+
+
+def _estimator(model: keras.Model, contract: ModelContract) -> Callable[..., _Tensors]:
+    names = {item.target_key: item.tensor for item in contract.outputs}
+    missing = sorted(set(names) - set(model.output))
+    if missing:
+        raise ShapeError(f"model {contract.name} gives no {', '.join(missing)}")
+
+    def estimate(**inputs: tf.Tensor) -> _Tensors:
+        outputs = model(inputs, training=False)
+        return {names[key]: ops.cast(outputs[key], "float32") for key in names}
+
+    return estimate
+
+
+def _with_crops(estimates: _Tensors) -> _Tensors:
+    outputs = dict(estimates)
+    for name, tensor in estimates.items():
+        dn = tensor * (1.0 / S2_SCALE)
+        for pad in PADS_PX:
+            outputs[f"{name}_pad{pad}"] = dn[:, pad:-pad, pad:-pad, :]
+    return outputs

@@ -1,0 +1,158 @@
+"""A configuration class as options of the command line, and options back to a configuration."""
+
+import json
+import types
+from datetime import date, time
+from pathlib import PurePosixPath
+from typing import Any, Literal, Union, get_args, get_origin
+
+import click
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from decloud_lib.config import StageConfig
+from decloud_lib.errors import ConfigError
+
+_METAVARS = {str: "TEXT", date: "YYYY-MM-DD", time: "HH:MM"}
+
+
+def options_of(config_class: type[StageConfig]) -> list[click.Option]:
+    """Return one option per field: name, type, help with unit and default, short names.
+
+    The options have no default of their own: what is not given stays `None` (or an empty tuple), so
+    that a configuration file can come between the command line and the class.
+
+    Parameters
+    ----------
+    config_class
+        Configuration class of a stage.
+    """
+    fields = config_class.model_fields
+    # The fields of the base class are inherited first and matter least: they go last.
+    names = [name for name in fields if name not in StageConfig.model_fields]
+    return [_option(name, fields[name]) for name in [*names, *StageConfig.model_fields]]
+
+
+def resolve_config(
+    config_class: type[StageConfig], path: str | None, given: dict[str, Any]
+) -> StageConfig:
+    """Join options, configuration file and defaults, in this precedence.
+
+    Parameters
+    ----------
+    config_class
+        Configuration class of the stage.
+    path
+        URI of a JSON or YAML file with values by field name; None for none.
+    given
+        Values of the command line; None and empty tuples are not given.
+
+    Raises
+    ------
+    click.UsageError
+        A value that the class refuses; names the option.
+    ConfigError
+        A file that cannot be used.
+    """
+    options = {key: value for key, value in given.items() if value not in (None, ())}
+    values = {**(_read_config(path) if path else {}), **options}
+    try:
+        return config_class(**values)
+    except ValidationError as error:
+        raise click.UsageError(_explain(error, config_class, path)) from error
+
+
+def _option(name: str, field: FieldInfo) -> click.Option:
+    annotation, repeatable = _plain_type(field.annotation)
+    dashed = _name(name)
+    extra = field.json_schema_extra
+    flags: Any = extra.get("flags", []) if isinstance(extra, dict) else []
+    arguments: dict[str, Any] = {"default": None, "help": _help(field)}
+    if annotation is bool:
+        arguments["is_flag"] = True
+        return click.Option(
+            [f"{dashed}/{dashed.replace('--', '--no-', 1)}", *flags, name], **arguments
+        )
+    arguments["multiple"] = repeatable
+    if get_origin(annotation) is Literal:
+        arguments["type"] = click.Choice([str(choice) for choice in get_args(annotation)])
+    elif annotation in (int, float):
+        arguments["type"] = annotation
+    else:
+        # Dates and times go through as text: the class parses them.
+        arguments["type"], arguments["metavar"] = str, _METAVARS.get(annotation, "TEXT")
+    return click.Option([dashed, *flags, name], **arguments)
+
+
+def _plain_type(annotation: Any) -> tuple[Any, bool]:
+    """Return the type of one value and whether there may be several."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        inner = [part for part in get_args(annotation) if part is not type(None)]
+        return _plain_type(inner[0])
+    if get_origin(annotation) in (tuple, list):
+        return get_args(annotation)[0], True
+    return annotation, False
+
+
+def _help(field: FieldInfo) -> str:
+    text = field.description or ""
+    if field.is_required():
+        return f"{text}  [required]"
+    default = field.get_default(call_default_factory=True)
+    if default is None or default == ():
+        return text
+    if isinstance(default, tuple):
+        default = " ".join(str(item) for item in default)
+    elif isinstance(default, bool):
+        default = "on" if default else "off"
+    return f"{text}  [default: {default}]"
+
+
+def _read_config(path: str) -> dict[str, Any]:
+    from decloud_lib import storage
+
+    text = storage.read_text(path)
+    try:
+        if PurePosixPath(path).suffix in {".yaml", ".yml"}:
+            values = _parse_yaml(text)
+        else:
+            values = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"{path}: cannot be parsed ({error}); expected JSON or YAML") from error
+    if not isinstance(values, dict):
+        kind = type(values).__name__
+        raise ConfigError(f"{path}: expected one object with values by field name, found a {kind}")
+    return {str(key).replace("-", "_"): value for key, value in values.items()}
+
+
+def _parse_yaml(text: str) -> Any:
+    try:
+        import yaml
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "reading YAML needs the package PyYAML; install it or write the file as JSON"
+        ) from error
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error
+
+
+def _explain(error: ValidationError, config_class: type[StageConfig], path: str | None) -> str:
+    found = []
+    for item in error.errors():
+        field = str(item["loc"][0]) if item["loc"] else ""
+        if item["type"] == "missing":
+            found.append(f"{_name(field)} is required")
+        elif item["type"] == "extra_forbidden":
+            known = ", ".join(config_class.model_fields)
+            found.append(f"{path}: there is no field {field!r}; the fields are {known}")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            shown = f" (found {item['input']!r})" if field else ""
+            found.append(f"{_name(field)}: {message}{shown}" if field else message)
+    return "; ".join(found)
+
+
+def _name(field: str) -> str:
+    return f"--{field.replace('_', '-')}"

@@ -1,0 +1,24 @@
+"""The GDAL settings under which all rasters are opened."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import rasterio
+from rasterio.session import DummySession
+
+from decloud_lib import storage
+
+#: Threads that compress or decompress blocks; more than four bring nothing for one file.
+BLOCK_THREADS = min(4, os.cpu_count() or 1)
+
+
+@contextmanager
+def gdal_environment() -> Iterator[None]:
+    """Apply the GDAL options of `storage` to this thread while the context lasts.
+
+    The session does nothing: GDAL finds the credentials by itself, in the same variables, profiles
+    and pod identities as the AWS SDK, and no SDK session is made for each opened file.
+    """
+    with rasterio.Env(session=DummySession(), **storage.gdal_options()):
+        yield

@@ -1,0 +1,157 @@
+"""Sentinel-1 tile files as S1Tiling delivers them: pairs of polarisations, and their time."""
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+
+from decloud_lib import storage
+from decloud_lib.errors import ProductError
+from decloud_lib.raster.products.names import S1Name, parse_s1_name
+
+logger = logging.getLogger(__name__)
+
+#: Tags that hold the time of acquisition: S1Tiling's, TIFF's own (not used: it is the processing).
+_TIME_TAGS = ("ACQUISITION_DATETIME", "ACQUISITION_DATETIME_1", "ACQUISITION_TIME")
+#: What may follow the time in the name of a usable file; others are masks and by-products.
+_CALIBRATIONS = ("", "sigma", "normlim")
+
+
+@dataclass(frozen=True, slots=True)
+class AssumedHours:
+    """Time of day, UTC, of acquisitions whose time is known from nowhere."""
+
+    descending: time = time(5, 45)
+    ascending: time = time(17, 45)
+
+    def moment(self, name: S1Name) -> datetime:
+        """Return the assumed time of an acquisition."""
+        hour = self.ascending if name.ascending else self.descending
+        return datetime.combine(name.day, hour, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class S1Pair:
+    """The two files of one acquisition."""
+
+    vv: storage.Entry
+    vh: storage.Entry
+    name: S1Name
+    """Parsed from the VH file."""
+
+    @property
+    def prepared_stem(self) -> str:
+        """Name of the prepared file, without the extension."""
+        both = re.sub("_vh_", "_vvvh_", self.name.stem, flags=re.IGNORECASE)
+        return f"{both}_from-10to3dB"
+
+
+def find_pair(uri: str) -> S1Pair:
+    """Find both polarisations of an acquisition.
+
+    Parameters
+    ----------
+    uri
+        Path of the VH file; that of the VV file is taken as well.
+
+    Raises
+    ------
+    ProductError
+        The name is not that of a delivered file, or one of the two files is not there.
+    """
+    file_name = storage.name_of(uri)
+    name = parse_s1_name(file_name)
+    if name.polarisation == "vvvh" or name.is_prepared:
+        raise ProductError(f"{uri}: is prepared already; expected the VH file as delivered")
+    found: dict[str, storage.Entry] = {}
+    for polarisation in ("vv", "vh"):
+        sibling = _sibling(uri, polarisation)
+        entry = storage.stat(sibling)
+        if entry is None:
+            raise ProductError(
+                f"{sibling}: there is no such file; {file_name} needs both polarisations, "
+                "VV and VH, side by side: deliver the missing half of the pair"
+            )
+        found[polarisation] = entry
+    vh_name = parse_s1_name(storage.name_of(found["vh"].uri))
+    return S1Pair(found["vv"], found["vh"], vh_name)
+
+
+def list_delivered(folder: str) -> list[str]:
+    """List one file per acquisition below a folder: the VH file, or a VV file that has no VH.
+
+    The lone VV file is listed so that its preparation says what is missing. Masks and other
+    by-products are left out with a warning; files beside the images (`.aux.xml`) silently.
+    """
+    delivered: dict[str, str] = {}
+    for entry in storage.list_files(folder):
+        file_name = storage.name_of(entry.uri)
+        if not file_name.lower().endswith(".tif"):
+            continue
+        try:
+            name = parse_s1_name(file_name)
+        except ProductError as error:
+            logger.warning("left out: %s", error)
+            continue
+        if name.polarisation == "vvvh" or name.suffix.lower() not in _CALIBRATIONS:
+            logger.warning("left out: %s: not a backscatter image as delivered", entry.uri)
+            continue
+        vh_uri = _sibling(entry.uri, "vh")
+        if name.polarisation == "vh" or vh_uri not in delivered:
+            delivered[vh_uri] = entry.uri
+    return sorted(delivered.values())
+
+
+def acquisition_time(
+    name: S1Name, tags: Mapping[str, str], assumed: AssumedHours
+) -> tuple[datetime, bool]:
+    """Find out when an image was taken.
+
+    Parameters
+    ----------
+    name
+        Its parsed name.
+    tags
+        Metadata of the file.
+    assumed
+        The rule for a masked time without metadata.
+
+    Returns
+    -------
+    The time, UTC, and whether it was assumed. The name counts first, then the metadata if its day
+    is that of the name, then the rule.
+    """
+    if name.acquired is not None:
+        return name.acquired, False
+    for tag in _TIME_TAGS:
+        moment = parse_time(tags.get(tag, ""))
+        if moment is not None and moment.date() == name.day:
+            return moment, False
+    return assumed.moment(name), True
+
+
+def parse_time(text: str) -> datetime | None:
+    """Parse an ISO 8601 time, or one with the date written 2017:08:01; UTC where it names no zone.
+
+    Returns None for anything else, a date without a time of day and a masked time included.
+    """
+    iso = re.sub(r"^(\d{4}):(\d{2}):(\d{2})[T ]", r"\1-\2-\3T", text.strip())
+    if not re.match(r"\d{4}-?\d{2}-?\d{2}[T ]\d", iso, flags=re.IGNORECASE):
+        return None
+    try:
+        moment = datetime.fromisoformat(iso)
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _sibling(uri: str, polarisation: str) -> str:
+    """Return the path of the other polarisation's file; the case of the name is kept."""
+    file_name = storage.name_of(uri)
+    found = re.search("_(vv|vh)_", file_name, flags=re.IGNORECASE)
+    if found is None:
+        raise ProductError(f"{uri}: the name holds neither _vv_ nor _vh_")
+    word = polarisation.upper() if found[1].isupper() else polarisation
+    other = f"{file_name[: found.start(1)]}{word}{file_name[found.end(1) :]}"
+    return uri.removesuffix(file_name) + other

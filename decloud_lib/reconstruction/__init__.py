@@ -1,0 +1,1 @@
+"""Turning a network into images: sources by window, the streaming pipeline, the finished pixels."""

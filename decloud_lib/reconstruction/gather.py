@@ -1,0 +1,117 @@
+"""Opening the images that were given, and choosing those that were not."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from decloud_lib import storage
+from decloud_lib.errors import ProductError
+from decloud_lib.raster.products.prepared import PreparedS1, PreparedS2, open_s1, open_s2
+from decloud_lib.reconstruction.inputs import SceneInputs, Search, choose
+
+_CHOSEN = frozenset({"s1_tm1", "s2_tm1", "s1_t", "s1_tp1", "s2_tp1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """URIs that the user named; an empty list is to be chosen."""
+
+    in_s2: str
+    s2_before: tuple[str, ...] = ()
+    s1_before: tuple[str, ...] = ()
+    s1: tuple[str, ...] = ()
+    s2_after: tuple[str, ...] = ()
+    s1_after: tuple[str, ...] = ()
+    dem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The prepared images of one tile to choose from."""
+
+    s1: Sequence[PreparedS1]
+    s2: Sequence[PreparedS2]
+
+
+def gather(
+    given: Given,
+    roles: frozenset[str],
+    search: Search,
+    candidates: Callable[[str], Candidates | None],
+) -> SceneInputs:
+    """Open the given images and choose the others, only those that the network needs.
+
+    Parameters
+    ----------
+    given
+        What the user named. A side (before, date, after) with a list is not added to.
+    roles
+        What the network needs, as `scene.roles_of` gives it.
+    search
+        Bounds of the choice.
+    candidates
+        Lists the images of a tile to choose from; None where the user named no folder.
+
+    Raises
+    ------
+    NoSampleError
+        Nothing can be chosen for a side.
+    ProductError
+        A given image is not there or not a prepared one.
+    """
+    inputs = SceneInputs(
+        target=open_s2(given.in_s2),
+        s2_before=_open_s2(given.s2_before, "s2_tm1" in roles),
+        s1_before=_open_s1(given.s1_before, "s1_tm1" in roles),
+        s1=_open_s1(given.s1, "s1_t" in roles),
+        s2_after=_open_s2(given.s2_after, "s2_tp1" in roles),
+        s1_after=_open_s1(given.s1_after, "s1_tp1" in roles),
+        dem=given.dem if "dem" in roles else None,
+    )
+    listed = {
+        "tm1": bool(inputs.s2_before or inputs.s1_before),
+        "t": bool(inputs.s1),
+        "tp1": bool(inputs.s2_after or inputs.s1_after),
+    }
+    wanted = frozenset(role for role in roles & _CHOSEN if not listed[role.rpartition("_")[2]])
+    found = candidates(inputs.target.tile) if wanted else None
+    if found is None:
+        return inputs
+    chosen = choose(inputs.target, found.s1, found.s2, search, wanted)
+    return replace(
+        inputs,
+        s2_before=inputs.s2_before or chosen.s2_before,
+        s1_before=inputs.s1_before or chosen.s1_before,
+        s1=inputs.s1 or chosen.s1,
+        s2_after=inputs.s2_after or chosen.s2_after,
+        s1_after=inputs.s1_after or chosen.s1_after,
+    )
+
+
+def input_files(inputs: SceneInputs) -> list[storage.Entry]:
+    """Look up the files that may be read, for the manifest; sorted by URI.
+
+    Raises
+    ------
+    ProductError
+        One is not there.
+    """
+    uris = [inputs.target.stack_10m, inputs.target.stack_20m]
+    for product in (*inputs.s2_before, *inputs.s2_after):
+        uris += [product.stack_10m, product.cloud_mask]
+    uris += [item.uri for item in (*inputs.s1_before, *inputs.s1, *inputs.s1_after)]
+    uris += [inputs.dem] if inputs.dem else []
+    found = []
+    for uri in sorted(set(uris)):
+        entry = storage.stat(uri)
+        if entry is None:
+            raise ProductError(f"{uri}: there is no such file; prepare it, or check the path")
+        found.append(entry)
+    return found
+
+
+def _open_s2(uris: tuple[str, ...], needed: bool) -> tuple[PreparedS2, ...]:  # noqa: FBT001
+    return tuple(open_s2(uri) for uri in uris) if needed else ()
+
+
+def _open_s1(uris: tuple[str, ...], needed: bool) -> tuple[PreparedS1, ...]:  # noqa: FBT001
+    return tuple(open_s1(uri) for uri in uris) if needed else ()

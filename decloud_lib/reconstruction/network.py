@@ -1,0 +1,155 @@
+"""How windows go through a network: the plan of windows and margins, and the call."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from math import lcm
+from typing import Protocol
+
+import numpy as np
+
+from decloud_lib.arrays.windows import partition, rounded_up
+from decloud_lib.errors import ConfigError, ModelFolderError
+from decloud_lib.models.contract import ModelContract
+from decloud_lib.types import Array, Window
+
+
+class Network(Protocol):
+    """A network that is ready to be used."""
+
+    @property
+    def contract(self) -> ModelContract:
+        """What goes in and comes out."""
+
+    def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Return tensor name -> (N, H, W, C) float32 reflectance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """How an extent is cut up for a network."""
+
+    window_px: int
+    """Side of a window that is written, pixels."""
+    margin_px: int
+    """Context on each side of it, pixels."""
+    multiple_px: int
+    """Edge windows are computed at a size that is a multiple of this."""
+
+    def batches(self, shape: tuple[int, int], batch_size: int) -> list[list[Window]]:
+        """Return the windows to write, row by row, in batches that are computed at one shape."""
+        windows = partition(shape, self.window_px)
+        groups = groupby(windows, lambda window: rounded_up(window, self.multiple_px).shape)
+        same = [list(group) for _, group in groups]
+        return [
+            group[first : first + batch_size]
+            for group in same
+            for first in range(0, len(group), batch_size)
+        ]
+
+    def read_window(self, window: Window) -> Window:
+        """Return what the network needs to see for one window."""
+        return rounded_up(window, self.multiple_px).expanded(self.margin_px)
+
+
+def make_tiling(contract: ModelContract, window_px: int, margin_px: int | None) -> Tiling:
+    """Check window and margin against a network.
+
+    Both must be multiples of the network's total stride, each for itself: the windows then fall on
+    the same phase of its strides, and the tiled result equals that of the whole image.
+
+    Parameters
+    ----------
+    contract
+        The network; its margin is the default.
+    window_px, margin_px
+        Side of a window and margin, pixels.
+
+    Raises
+    ------
+    ConfigError
+        One of them is no multiple.
+    """
+    # 20 m inputs need even windows even where the network itself has no stride.
+    multiple = lcm(contract.stride, *(item.factor for item in contract.inputs))
+    margin = contract.margin_px if margin_px is None else margin_px
+    if margin_px is None:
+        margin = -(-margin // multiple) * multiple
+    for name, value in (("--ts", window_px), ("--pad", margin)):
+        if value % multiple:
+            raise ConfigError(
+                f"{name} {value} is no multiple of {multiple}, the stride of the model "
+                f"{contract.name}; use {value - value % multiple or multiple} or "
+                f"{value + multiple - value % multiple}"
+            )
+    return Tiling(window_px, margin, multiple)
+
+
+class Caller:
+    """Calls a network on a batch of windows.
+
+    A network without a reach may take dates: one number per sample, while a mosaic has one per
+    pixel. Its pixels do not look at each other, so each becomes a sample of 1 x 1 px.
+
+    Raises
+    ------
+    ModelFolderError
+        The network takes dates but looks at more than one pixel, or gives no 10 m output.
+    """
+
+    def __init__(self, network: Network) -> None:
+        contract = network.contract
+        self._network = network
+        self._dates = frozenset(item.key for item in contract.inputs if not item.bands)
+        same_size = all(item.factor == 1 for item in contract.inputs)
+        if self._dates and (contract.reach_px or contract.stride != 1 or not same_size):
+            raise ModelFolderError(
+                f"model {contract.name} takes one date per sample ({', '.join(sorted(self._dates))}"
+                f") but looks {contract.reach_px} px around each pixel; a mosaic of several dates "
+                "cannot be given to it: use a model without dates"
+            )
+        outputs = [item for item in contract.outputs if item.factor == 1]
+        if len(outputs) != 1 or len(contract.outputs) != 1:
+            found = ", ".join(item.tensor for item in contract.outputs)
+            raise ModelFolderError(
+                f"model {contract.name} gives {found}; expected one output at 10 m: "
+                "use a 10 m model"
+            )
+        self._tensor = outputs[0].tensor
+        self.bands = outputs[0].bands
+
+    def __call__(self, readings: Sequence[Mapping[str, Array]]) -> Array:
+        """Estimate a batch.
+
+        Parameters
+        ----------
+        readings
+            Per window, (H, W, C) stored values by key, all of one shape.
+
+        Returns
+        -------
+        (N, H, W, C) float32 reflectance.
+        """
+        keys = self._network.contract.input_keys
+        stacked = {
+            key: _stacked([reading[key] for reading in readings], key in self._dates)
+            for key in keys
+        }
+        if not self._dates:
+            return self._network.predict(stacked)[self._tensor]
+        shape = next(value.shape[:3] for key, value in stacked.items() if key not in self._dates)
+        pixels = {
+            key: value.reshape(-1)
+            if key in self._dates
+            else value.reshape(-1, 1, 1, value.shape[3])
+            for key, value in stacked.items()
+        }
+        return self._network.predict(pixels)[self._tensor].reshape(*shape, -1)
+
+
+def _stacked(arrays: Sequence[Array], is_date: bool) -> Array:  # noqa: FBT001 - private, by position
+    dtype = np.float64 if is_date else np.float32
+    batch = np.empty((len(arrays), *arrays[0].shape), dtype=dtype)
+    for number, array in enumerate(arrays):
+        batch[number] = array
+    return batch

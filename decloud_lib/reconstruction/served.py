@@ -1,0 +1,72 @@
+"""A model folder in use: its contract at once, its network only when something must be computed."""
+
+import hashlib
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from decloud_lib import storage, tracking
+from decloud_lib.models.contract import ModelContract, read_contract
+from decloud_lib.reconstruction.network import Network
+
+logger = logging.getLogger(__name__)
+
+
+class ModelInUse:
+    """A model folder; loads the network once, when it is first asked for.
+
+    Attributes
+    ----------
+    uri : what the user named
+    contract : what goes in and comes out
+    """
+
+    def __init__(self, uri: str, folder: Path) -> None:
+        self.uri = uri
+        self.contract: ModelContract = read_contract(folder)
+        self._folder = folder
+        self._network: Network | None = None
+        self._files: tuple[storage.Entry, ...] | None = None
+
+    def files(self) -> tuple[storage.Entry, ...]:
+        """Return the model's files with a hash of their content.
+
+        An alias such as `models:/decloud@champion` keeps its name when it moves to another version;
+        the hashes tell.
+        """
+        if self._files is None:
+            paths = sorted(path for path in self._folder.rglob("*") if path.is_file())
+            self._files = tuple(self._entry(path) for path in paths)
+        return self._files
+
+    def network(self) -> Network:
+        """Return the network; takes seconds the first time."""
+        if self._network is None:
+            # TensorFlow is imported only where a network really runs.
+            from decloud_lib.models.store import load_model
+
+            start = time.monotonic()
+            self._network = load_model(self._folder)
+            logger.info("loaded model %s in %.1f s", self.uri, time.monotonic() - start)
+        return self._network
+
+    def _entry(self, path: Path) -> storage.Entry:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        name = path.relative_to(self._folder).as_posix()
+        return storage.Entry(storage.join(self.uri, name), path.stat().st_size, digest)
+
+
+@contextmanager
+def open_model(uri: str) -> Iterator[ModelInUse]:
+    """Open a model by the URI of its folder, or `models:/name@alias`.
+
+    Raises
+    ------
+    ModelFolderError, StorageError
+        There is no such model, or its folder has no contract.
+    """
+    with tracking.model_folder(uri) as folder:
+        yield ModelInUse(uri, folder)

@@ -1,0 +1,1 @@
+"""Training samples on disk: names and shapes, record files, data sets, splits."""

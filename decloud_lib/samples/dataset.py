@@ -1,0 +1,129 @@
+"""Record folders as `tf.data` data sets: seeded, in a fixed order, nothing dropped unasked."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import tensorflow as tf
+
+from decloud_lib.bands import S2_SCALE
+from decloud_lib.errors import ConfigError, NoSampleError
+from decloud_lib.samples.schema import SampleSchema
+from decloud_lib.samples.shards import RECORDS
+
+_READ_BYTES = 8 << 20
+_OPEN_FILES = 8
+
+
+def record_files(folder: Path) -> list[Path]:
+    """List the record files of a local folder, by number and then by name.
+
+    Raises
+    ------
+    NoSampleError
+        There is none; a folder that does not exist is not made.
+    """
+    found = [folder] if folder.is_file() else sorted(folder.glob(f"*{RECORDS}"), key=_rank)
+    if not found:
+        raise NoSampleError(f"{folder}: no *{RECORDS} file; expected a folder made by sampling")
+    return found
+
+
+def read_dataset(  # noqa: PLR0913 - each says one thing, and callers name them
+    files: Sequence[str | Path],
+    schema: SampleSchema,
+    input_keys: Iterable[str],
+    target_keys: Iterable[str],
+    batch: int,
+    shuffle: int = 0,
+    seed: int = 0,
+    *,
+    drop_remainder: bool = False,
+) -> tf.data.Dataset:
+    """Read record files as batches of (inputs, targets).
+
+    Parameters
+    ----------
+    files
+        Local record files. Without `shuffle` the samples come in exactly this order.
+    schema
+        Of the files, see `SampleSchema.read`.
+    input_keys, target_keys
+        Only these are parsed. `geoinfo` cannot be asked.
+    batch
+        Samples of a batch.
+    shuffle
+        Samples of the shuffle buffer; the files are shuffled too. 0 = stored order. Each pass has
+        another order, and the same seed gives the same orders.
+    seed
+        Of the shuffling.
+    drop_remainder
+        Leave out the last batch when it is not full.
+
+    Returns
+    -------
+    Data set of (inputs, targets), dictionaries by key. Inputs are the stored numbers as float32
+    (networks scale them inside), times and flags as float64; targets are reflectances, float32.
+
+    Raises
+    ------
+    ConfigError
+        A key that the samples do not hold.
+    NoSampleError
+        No file.
+    """
+    names, inputs, targets = [str(path) for path in files], tuple(input_keys), tuple(target_keys)
+    if not names:
+        raise NoSampleError("no record file was given; expected the *.records of a sample folder")
+    _check_keys(schema, (*inputs, *targets))
+    if shuffle:
+        order = tf.data.Dataset.from_tensor_slices(names).shuffle(len(names), seed=seed)
+        files_at_once = min(_OPEN_FILES, len(names))
+        records = order.interleave(_open, cycle_length=files_at_once).shuffle(shuffle, seed=seed)
+    else:
+        records = _open(names)
+    samples = records.map(
+        _parser(schema, inputs, targets), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+    return samples.batch(batch, drop_remainder=drop_remainder).prefetch(tf.data.AUTOTUNE)
+
+
+def _open(names: object) -> tf.data.Dataset:
+    return tf.data.TFRecordDataset(names, buffer_size=_READ_BYTES)
+
+
+def _parser(schema: SampleSchema, inputs: Sequence[str], targets: Sequence[str]) -> object:
+    """Return the function that turns one serialised Example into (inputs, targets)."""
+    keys = dict.fromkeys((*inputs, *targets))
+    features = {key: tf.io.FixedLenFeature([], tf.string) for key in keys}
+
+    def parse(record: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        found = tf.io.parse_single_example(record, features)
+        stored = {}
+        for key in features:
+            tensor = tf.io.parse_tensor(found[key], tf.as_dtype(schema.dtypes[key]))
+            stored[key] = tf.ensure_shape(tensor, schema.shapes[key])
+        return (
+            {key: _as_input(stored[key]) for key in inputs},
+            {key: tf.cast(stored[key], tf.float32) * S2_SCALE for key in targets},
+        )
+
+    return parse
+
+
+def _as_input(tensor: tf.Tensor) -> tf.Tensor:
+    """Cast pixels to float32; numbers per sample keep 64 bits (a date does not fit into 32)."""
+    return tf.cast(tensor, tf.float32 if tensor.shape.rank else tf.float64)
+
+
+def _check_keys(schema: SampleSchema, keys: Sequence[str]) -> None:
+    missing = [key for key in keys if key not in schema.shapes]
+    if missing:
+        raise ConfigError(
+            f"the samples hold no {', '.join(missing)}; they hold {', '.join(schema.keys)}: "
+            "make them with another layout, or with the 20 m bands or the elevation"
+        )
+
+
+def _rank(path: Path) -> tuple[int, int, str]:
+    number = path.name.removesuffix(RECORDS)
+    return (0, int(number), path.name) if number.isdigit() else (1, 0, path.name)

@@ -1,0 +1,1 @@
+"""From prepared tiles to drawn samples and their patches; the stage `sample` writes them."""

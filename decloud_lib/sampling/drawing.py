@@ -1,0 +1,205 @@
+"""Draw samples from the searches of all tiles, and prove that training shares no target."""
+
+import zlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from decloud_lib.acquisitions import AcquisitionsLayout
+from decloud_lib.arrays.candidates import sample_dtype
+from decloud_lib.arrays.layout import Conflicts, LayoutSearch, SearchOptions
+from decloud_lib.errors import ConfigError, NoSampleError
+from decloud_lib.sampling.split import TimeSplit
+from decloud_lib.sampling.tile_index import TileIndex
+from decloud_lib.types import Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DrawnSamples:
+    """Samples of one data set, in the order in which they are written."""
+
+    layout: AcquisitionsLayout
+    indexes: tuple[TileIndex, ...]
+    tile: Array
+    """(N,) int: which of `indexes`."""
+    rows: Array
+    """(N,) structured: position of the tile, and per acquisition the S2 and S1 image."""
+    found: int
+    """How many there were to draw from."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def s2_keys(self, role: int, tiles: Sequence[str]) -> Array:
+        """Return (N,) int64: one number per (tile, position, S2 image) of a role; -1 = none.
+
+        The numbers of two sets can be compared when both are made with the same list of tiles.
+        """
+        order = np.array([tiles.index(index.tile) for index in self.indexes], dtype=np.int64)
+        image = self.rows["s2"][:, role].astype(np.int64)
+        keys = (order[self.tile] << 48) + (self.rows["position"].astype(np.int64) << 24) + image
+        return np.where(image < 0, -1, keys)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DataSetSearch:
+    """The samples of one layout for one data set, over all tiles."""
+
+    name: str
+    layout: AcquisitionsLayout
+    indexes: tuple[TileIndex, ...]
+    positions: tuple[Array, ...]
+    """Per tile, (K,) int: positions in the region of the data set."""
+    searches: tuple[LayoutSearch, ...]
+
+    @property
+    def total(self) -> int:
+        """Number of samples."""
+        return sum(search.total for search in self.searches)
+
+    def draw(self, limit: int | None, rng: np.random.Generator) -> DrawnSamples:
+        """Draw samples without replacement, in random order; all of them where `limit` is None.
+
+        Raises
+        ------
+        NoSampleError
+            There is none; tells what each condition left.
+        """
+        total = self.total
+        if total == 0:
+            raise NoSampleError(self._nothing_found())
+        if limit is None or limit >= total:
+            ranks = rng.permutation(total)
+        else:
+            ranks = rng.choice(total, limit, replace=False)
+        ends = np.cumsum([search.total for search in self.searches])
+        tile = np.searchsorted(ends, ranks, side="right")
+        rows = np.zeros(len(ranks), dtype=sample_dtype(self.layout.to_search()))
+        for number, search in enumerate(self.searches):
+            mine = tile == number
+            taken = search.take(ranks[mine] - (ends[number] - search.total))
+            taken["position"] = self.positions[number][taken["position"]]
+            rows[mine] = taken
+        return DrawnSamples(self.layout, self.indexes, tile, rows, total)
+
+    def _nothing_found(self) -> str:
+        tally: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        for search in self.searches:
+            for role, steps in search.tally().items():
+                for step, count in steps.items():
+                    tally[role][step] += count
+        told = "; ".join(
+            f"{role}: " + ", ".join(f"{step} {count}" for step, count in steps.items())
+            for role, steps in tally.items()
+        )
+        where = ", ".join(
+            f"{index.tile} ({len(positions)} of {index.shape[0] * index.shape[1]} positions, "
+            f"{len(index.s2)} S2 and {len(index.s1)} S1 dates)"
+            for index, positions in zip(self.indexes, self.positions, strict=True)
+        )
+        return (
+            f"no sample for {self.name} in {where}. What each condition left, counted in images "
+            f"per position: {told}. Loosen the condition at which a number falls to 0, or give "
+            "more dates"
+        )
+
+
+def search_data_set(
+    name: str,
+    layout: AcquisitionsLayout,
+    regions: Sequence[tuple[TileIndex, Array]],
+    allowed: Mapping[str, Mapping[str, Array]],
+    rule: tuple[Conflicts, int],
+) -> DataSetSearch:
+    """Search the samples of a layout in the regions of a data set.
+
+    Parameters
+    ----------
+    name
+        Name of the data set, for messages.
+    layout
+        What a sample consists of.
+    regions
+        Tiles and, per tile, (positions,) bool.
+    allowed
+        Per tile, the dates that may play each role; see `SearchOptions.allowed`.
+    rule
+        Conflict rule, and seed of random cloud bounds.
+    """
+    plan, (conflicts, seed) = layout.to_search(), rule
+    positions, searches = [], []
+    for index, region in regions:
+        chosen = np.flatnonzero(region)
+        entropy = (seed, zlib.crc32(index.tile.encode()))
+        options = SearchOptions(conflicts, entropy, allowed.get(index.tile, {}))
+        searches.append(LayoutSearch(index.catalogue.at(chosen), plan, options))
+        positions.append(chosen)
+    indexes = tuple(index for index, _ in regions)
+    return DataSetSearch(name, layout, indexes, tuple(positions), tuple(searches))
+
+
+def dates_by_role(
+    layout: AcquisitionsLayout, index: TileIndex, split: TimeSplit, *, training: bool
+) -> dict[str, Array]:
+    """Return, per acquisition, the dates of a tile that a data set of a split by time may use.
+
+    Training uses no held-out date in any role; the other sets only held-out ones as target.
+    """
+    times = index.catalogue.s2_time_ms
+    if training:
+        return dict.fromkeys(layout.names, split.may_train(times))
+    return {layout.target_name: split.is_held_out(times)}
+
+
+def check_no_leak(training: DrawnSamples, held: DrawnSamples, name: str) -> None:
+    """Check that no target of a validation or test set occurs in training, in any role.
+
+    Parameters
+    ----------
+    training
+        Samples of the training set.
+    held
+        Samples of the other set.
+    name
+        Its name, for the message.
+
+    Raises
+    ------
+    ConfigError
+        A target patch (same tile, position and S2 image) is in a training sample.
+    """
+    tiles = sorted({index.tile for index in (*training.indexes, *held.indexes)})
+    targets = held.s2_keys(held.layout.names.index(held.layout.target_name), tiles)
+    for role, role_name in enumerate(training.layout.names):
+        keys = training.s2_keys(role, tiles)
+        leaks = np.flatnonzero(np.isin(keys, targets) & (keys >= 0))
+        if len(leaks):
+            row, index = training.rows[leaks[0]], training.indexes[training.tile[leaks[0]]]
+            raise ConfigError(
+                f"leak: the target {index.s2[row['s2'][role]].name} of {name}, position "
+                f"{row['position']} of {index.tile}, is also {role_name!r} of a training sample "
+                f"({len(leaks)} of {len(training)} samples); split the sets by place (regions that "
+                "do not overlap) or by time (--valid-every)"
+            )
+
+
+def check_no_repeats(drawn: DrawnSamples, name: str) -> None:
+    """Check that no sample holds an S2 image twice, siblings excepted.
+
+    Raises
+    ------
+    ConfigError
+        It does.
+    """
+    names, images = drawn.layout.names, drawn.rows["s2"]
+    for first, second in combinations(range(len(names)), 2):
+        if drawn.layout.are_siblings(names[first], names[second]):
+            continue
+        if np.any((images[:, first] == images[:, second]) & (images[:, first] >= 0)):
+            raise ConfigError(
+                f"{name}: {names[first]!r} and {names[second]!r} hold the same S2 image in a "
+                "sample; name them as siblings in the layout if that is meant"
+            )

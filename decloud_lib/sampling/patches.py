@@ -1,0 +1,125 @@
+"""Read the pixels of drawn samples: each raster is opened once for a group of samples."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from decloud_lib.bands import DEM_BANDS, S1_BANDS, S2_10M_BANDS, S2_20M_STACK_BANDS
+from decloud_lib.errors import GridMismatchError, ProductError
+from decloud_lib.raster.read import RasterReader, open_raster
+from decloud_lib.sampling.drawing import DrawnSamples
+from decloud_lib.sampling.tile_index import TileIndex
+from decloud_lib.types import Array, Window
+
+BANDS = {"s1": S1_BANDS, "s2": S2_10M_BANDS, "s2_20m": S2_20M_STACK_BANDS, "dem": DEM_BANDS}
+_DTYPES = {"s1": "uint16", "s2": "int16", "s2_20m": "int16", "dem": "int16"}
+#: Rasters that are open at the same time.
+_READERS = 4
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RasterKey:
+    """One raster of a tile."""
+
+    tile: int
+    kind: str
+    """`s1`, `s2`, `s2_20m` or `dem`."""
+    image: int
+    """Row of the tile's S1 or S2 images; 0 for the elevation."""
+
+
+Patches = Mapping[tuple[RasterKey, int], Array]
+"""(raster, position) -> pixels."""
+
+
+def keys_of(drawn: DrawnSamples, sample: int, *, with_20m_bands: bool) -> dict[str, RasterKey]:
+    """Return the raster behind each pixel array of a sample, by sample key."""
+    tile, row = int(drawn.tile[sample]), drawn.rows[sample]
+    found: dict[str, RasterKey] = {}
+    for role, name in enumerate(drawn.layout.names):
+        s2, s1 = int(row["s2"][role]), int(row["s1"][role])
+        if s2 >= 0:
+            found[f"s2_{name}"] = RasterKey(tile, "s2", s2)
+            if with_20m_bands:
+                found[f"s2_20m_{name}"] = RasterKey(tile, "s2_20m", s2)
+        if s1 >= 0:
+            found[f"s1_{name}"] = RasterKey(tile, "s1", s1)
+    if drawn.indexes[tile].dem is not None:
+        found["dem"] = RasterKey(tile, "dem", 0)
+    return found
+
+
+def read_patches(
+    drawn: DrawnSamples, samples: Sequence[int], *, with_20m_bands: bool
+) -> dict[tuple[RasterKey, int], Array]:
+    """Read all patches that some samples need, each once.
+
+    Rasters are opened one after the other by a few threads, and read from top to bottom, so that a
+    block is decoded once or little more.
+
+    Parameters
+    ----------
+    drawn
+        Samples of a data set.
+    samples
+        Which of them.
+    with_20m_bands
+        Read the 20 m stacks too.
+
+    Returns
+    -------
+    (raster, position) -> (h, w, bands) array as stored.
+    """
+    wanted: dict[RasterKey, set[int]] = {}
+    for sample in samples:
+        position = int(drawn.rows["position"][sample])
+        for key in keys_of(drawn, sample, with_20m_bands=with_20m_bands).values():
+            wanted.setdefault(key, set()).add(position)
+
+    def read(key: RasterKey) -> list[tuple[tuple[RasterKey, int], Array]]:
+        index = drawn.indexes[key.tile]
+        return [((key, at), found) for at, found in _read_raster(index, key, sorted(wanted[key]))]
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        return dict(item for items in pool.map(read, sorted(wanted)) for item in items)
+
+
+def raster_uri(index: TileIndex, key: RasterKey) -> str:
+    """Return the URI of a raster of a tile."""
+    if key.kind == "s1":
+        return index.s1[key.image].uri
+    if key.kind == "dem":
+        return index.dem or ""
+    image = index.s2[key.image]
+    return image.stack_10m if key.kind == "s2" else image.stack_20m
+
+
+def _read_raster(
+    index: TileIndex, key: RasterKey, positions: Sequence[int]
+) -> Iterator[tuple[int, Array]]:
+    uri, factor = raster_uri(index, key), 2 if key.kind in {"s2_20m", "dem"} else 1
+    with open_raster(uri) as reader:
+        difference = reader.grid.difference(index.grid_of(key.kind))
+        if difference:
+            raise GridMismatchError(
+                f"{uri}: not on the grid of the tile's Sentinel-2 images: {difference} (expected); "
+                "prepare it again from the same tile"
+            )
+        names = _names(reader, key.kind)
+        for position in positions:
+            window: Window = index.window(position).coarsened(factor)
+            pixels = np.ascontiguousarray(reader.read(window, names))
+            yield position, pixels.astype(_DTYPES[key.kind], casting="safe", copy=False)
+
+
+def _names(reader: RasterReader, kind: str) -> tuple[str, ...]:
+    """Return the bands to read; files of the existing system have no names, only an order."""
+    expected = BANDS[kind]
+    if reader.dtype != _DTYPES[kind]:
+        raise ProductError(
+            f"{reader.uri}: holds {reader.dtype}; expected {_DTYPES[kind]}: prepare it again"
+        )
+    unnamed = tuple(str(number) for number in range(1, len(expected) + 1))
+    return unnamed if reader.bands == unnamed else expected

@@ -1,0 +1,130 @@
+"""The two JSON files that say which prepared tiles and which ground a data set uses."""
+
+import json
+import logging
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from decloud_lib import storage
+from decloud_lib.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+_ROOT = "ROIS_ROOT_DIR"
+_END = "_TILES"
+
+
+class TilesFile(BaseModel):
+    """Content of the tiles JSON."""
+
+    model_config = ConfigDict(frozen=True)
+
+    s2_root: str = Field(alias="S2_ROOT_DIR")
+    s1_root: str | None = Field(default=None, alias="S1_ROOT_DIR")
+    dem_root: str | None = Field(default=None, alias="DEM_ROOT_DIR")
+    tiles: tuple[str, ...] = Field(alias="TILES", min_length=1)
+
+
+class RoisFile(BaseModel):
+    """Content of the ROI JSON: the tiles of each data set, by its name in lower case."""
+
+    model_config = ConfigDict(frozen=True)
+
+    root: str
+    datasets: dict[str, tuple[str, ...]]
+    source: str = Field(exclude=True)
+
+    def rasters(self, dataset: str, tiles: tuple[str, ...]) -> dict[str, str]:
+        """Return tile -> ROI raster of a data set; other tiles contribute nothing, and it is said.
+
+        Parameters
+        ----------
+        dataset
+            `train`, `valid`, `test`, ...
+        tiles
+            The tiles that are prepared.
+
+        Raises
+        ------
+        ConfigError
+            The file does not name the data set, none of its tiles is prepared, or a raster is
+            missing.
+        """
+        if not self.datasets.get(dataset):
+            known = ", ".join(sorted(name for name, found in self.datasets.items() if found))
+            raise ConfigError(
+                f"{self.source}: {dataset.upper()}{_END} is missing or empty; it names tiles for "
+                f"{known or 'no data set'}: make the regions with this data set"
+            )
+        listed = set(self.datasets[dataset])
+        for tile in sorted(set(tiles) - listed):
+            logger.info("%s: has no region for %s and contributes nothing to it", tile, dataset)
+        for tile in sorted(listed - set(tiles)):
+            logger.warning("%s: has a region for %s but is not a prepared tile", tile, dataset)
+        found = {
+            tile: storage.join(self.root, f"{tile}_{dataset}.tif")
+            for tile in sorted(listed & set(tiles))
+        }
+        if not found:
+            raise ConfigError(
+                f"{self.source}: the tiles for {dataset} are {', '.join(sorted(listed))}, the "
+                f"prepared ones {', '.join(sorted(tiles))}; expected a common tile"
+            )
+        for uri in found.values():
+            if storage.stat(uri) is None:
+                raise ConfigError(f"{uri}: the region raster is missing; run make-roi first")
+        return found
+
+
+def read_tiles(uri: str) -> TilesFile:
+    """Read a tiles JSON.
+
+    Raises
+    ------
+    ConfigError
+        Missing, no JSON, or a key that is missing or of another type.
+    """
+    try:
+        return TilesFile.model_validate(_read_object(uri, "make-tiles"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(
+            f"{uri}: {key}: {first['msg']}; expected S2_ROOT_DIR, TILES (a list of tile names) "
+            "and, where there are such data, S1_ROOT_DIR and DEM_ROOT_DIR"
+        ) from error
+
+
+def read_rois(uri: str) -> RoisFile:
+    """Read a ROI JSON: `ROIS_ROOT_DIR`, `TRAIN_TILES`, `VALID_TILES` and any `<NAME>_TILES`.
+
+    Raises
+    ------
+    ConfigError
+        Missing, no JSON, or a key that is missing or of another type.
+    """
+    content = _read_object(uri, "make-roi")
+    root = content.get(_ROOT)
+    if not isinstance(root, str):
+        raise ConfigError(f"{uri}: {_ROOT} is missing; expected the folder of the region rasters")
+    datasets: dict[str, tuple[str, ...]] = {}
+    for key, value in content.items():
+        if not key.endswith(_END):
+            continue
+        if not isinstance(value, list) or not all(isinstance(tile, str) for tile in value):
+            raise ConfigError(f"{uri}: {key}: expected a list of tile names, found {value!r}")
+        datasets[key.removesuffix(_END).lower()] = tuple(value)
+    return RoisFile(root=root, datasets=datasets, source=uri)
+
+
+def _read_object(uri: str, maker: str) -> dict[str, Any]:
+    if storage.stat(uri) is None:
+        raise ConfigError(f"{uri}: there is no such file; run {maker} first")
+    try:
+        content = json.loads(storage.read_text(uri))
+    except ValueError as error:
+        raise ConfigError(f"{uri}: not a usable JSON file: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{uri}: expected a JSON object, found {type(content).__name__}")
+    return content

@@ -1,0 +1,88 @@
+"""The S3 client that the AWS variables describe; the only importer of boto3."""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+from decloud_lib.storage.failures import s3_errors
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+Variables = tuple[tuple[str, str], ...]
+
+#: An unreachable server is given up after at most 4 x 3 s of trying and 1 + 2 + 4 s of waiting.
+_CONFIG = Config(
+    connect_timeout=3,
+    read_timeout=60,
+    retries={"total_max_attempts": 4, "mode": "standard"},
+    max_pool_connections=32,
+    # Other S3 servers than Amazon's stumble over the newer checksums.
+    request_checksum_calculation="when_required",
+    response_checksum_validation="when_required",
+)
+
+
+def variables() -> Variables:
+    """Return what decides where requests go and who signs them."""
+    names = ("AWS_", "HOME")
+    return tuple(sorted(item for item in _environment().items() if item[0].startswith(names)))
+
+
+def client() -> "S3Client":
+    """Return the client for the present AWS variables; it may be used by many threads."""
+    return _cached_client(os.getpid(), variables())
+
+
+def endpoint() -> str | None:
+    """Return the address of the S3 server, or None for Amazon's own."""
+    environment = _environment()
+    named = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
+    if named:
+        return named
+    settings = environment.get("AWS_CONFIG_FILE", "~/.aws/config")
+    if not Path(settings).expanduser().is_file():
+        return None
+    # A profile can name a server too; the client knows.
+    with s3_errors(settings, "AWS"):
+        address = client().meta.endpoint_url
+    return None if "amazonaws.com" in address else address
+
+
+def server() -> str:
+    """Return the address of the S3 server for messages."""
+    environment = _environment()
+    named = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
+    return named or "AWS, or the profile's server (AWS_ENDPOINT_URL is not set)"
+
+
+def variable(name: str) -> str | None:
+    """Return an environment variable, or None when it is not set."""
+    return _environment().get(name)
+
+
+def use_environment(values: dict[str, str]) -> None:
+    """Set variables in this process and those it will start, for instance a server's address."""
+    _environment().update(values)
+
+
+def _environment() -> "os._Environ[str]":
+    return os.environ
+
+
+@lru_cache(maxsize=8)
+def _cached_client(_pid: int, settings: Variables) -> "S3Client":
+    values = dict(settings)
+    # A session of its own: the default one is not safe to share between threads. boto3 reads
+    # AWS_DEFAULT_REGION only, GDAL both.
+    session = boto3.session.Session(region_name=values.get("AWS_REGION"))
+    made: S3Client = session.client("s3", config=_CONFIG)
+    if "amazonaws.com" not in made.meta.endpoint_url:
+        # Bucket names are no host names on other servers.
+        config = _CONFIG.merge(Config(s3={"addressing_style": "path"}))
+        made = session.client("s3", config=config)
+    return made

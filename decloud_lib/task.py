@@ -1,0 +1,119 @@
+"""What the body of a Kubeflow component calls around its stage: start, settings, what the UI shows.
+
+Artifacts are the objects that Kubeflow hands to a task (`Output[...]`); only three of their
+attributes are used, so this module needs no Kubeflow package.
+"""
+
+import html
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from decloud_lib.cli import configure_logging
+
+#: Columns of the table of scores: name in `scores.json`, heading, format.
+_COLUMNS = (
+    ("psnr_db", "PSNR, dB", "{:.2f}"),
+    ("mae", "MAE", "{:.4f}"),
+    ("rmse", "RMSE", "{:.4f}"),
+    ("ssim", "SSIM", "{:.3f}"),
+    ("sam_deg", "SAM, degrees", "{:.2f}"),
+)
+
+
+class Artifact(Protocol):
+    """An output artifact of a task."""
+
+    uri: str
+    metadata: dict[str, Any]
+
+    @property
+    def path(self) -> str:
+        """Local file that Kubeflow brings to the pipeline's own storage."""
+
+
+def start() -> None:
+    """Make the stage's log lines visible in the task's log."""
+    configure_logging()
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """Return the settings that were given: neither None, nor an empty text, nor -1.
+
+    A pipeline parameter cannot be null in Kubeflow's local runner, so a pipeline says "not given"
+    by an empty text or by -1 and the field's default holds. No stage has a field where these two
+    are meaningful values.
+    """
+    return {
+        name: value
+        for name, value in values.items()
+        if value is not None and value != "" and (isinstance(value, bool) or value != -1)
+    }
+
+
+def point(artifact: Artifact, uri: str, **facts: Any) -> None:
+    """Let an artifact stand for data in the bucket: lineage without copying.
+
+    Parameters
+    ----------
+    artifact
+        Output of the task.
+    uri
+        Where the data are: `s3://...` or a local path.
+    facts
+        Numbers and texts shown beside it.
+    """
+    artifact.uri = uri
+    artifact.metadata.update(facts)
+
+
+def write_metrics(artifact: Artifact, values: Mapping[str, float]) -> None:
+    """Show numbers in the UI, and keep them as JSON in the artifact's file.
+
+    The file matters: a metrics artifact without one is never found in the cache.
+    """
+    numbers = {name: float(value) for name, value in values.items()}
+    artifact.metadata.update(numbers)
+    _write(artifact, json.dumps(numbers, indent=2))
+
+
+def write_scores(
+    table: Artifact, metrics: Artifact, scores: Mapping[str, Mapping[str, float]], n: int
+) -> None:
+    """Show scores as metrics named `<method>/<score>` and as a table, one row per method.
+
+    Parameters
+    ----------
+    table
+        HTML artifact.
+    metrics
+        Metrics artifact.
+    scores
+        Method, then name of the score, then value (architecture: one meaning each).
+    n
+        Number of patches the scores are means over.
+    """
+    flat = {
+        f"{method}/{name}": value
+        for method, values in scores.items()
+        for name, value in values.items()
+    }
+    write_metrics(metrics, {**flat, "patches": n})
+    heads = "".join(f"<th>{heading}</th>" for _, heading, _ in _COLUMNS)
+    rows = "".join(
+        f"<tr><td>{html.escape(method.replace('_', ' '))}</td>"
+        + "".join(
+            f"<td>{form.format(values[name]) if name in values else ''}</td>"
+            for name, _, form in _COLUMNS
+        )
+        + "</tr>"
+        for method, values in scores.items()
+    )
+    _write(table, f"<table><caption>{n} patches</caption><tr><th></th>{heads}</tr>{rows}</table>")
+
+
+def _write(artifact: Artifact, text: str) -> None:
+    path = Path(artifact.path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")

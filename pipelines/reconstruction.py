@@ -1,0 +1,169 @@
+"""Reconstruction: cloud-free images with a registered network, one date or a period."""
+
+from kfp import dsl
+
+from components.reconstruct import reconstruct
+from components.reconstruct_series import reconstruct_series
+from pipelines.resources import RECONSTRUCT, sized
+
+
+@dsl.pipeline(name="reconstruction", description="Rebuild one cloudy date.")
+def reconstruction(
+    in_s2: str,
+    output: str,
+    savedmodel: str = "models:/decloud@champion",
+    s1_dir: str = "",
+    s2_dir: str = "",
+    dem: str = "",
+    il_s1before: list[str] = [],
+    il_s2before: list[str] = [],
+    il_s1: list[str] = [],
+    il_s1after: list[str] = [],
+    il_s2after: list[str] = [],
+    pad: int = -1,
+    ts: int = 512,
+    maxgap: float = 72.0,
+    priority: str = "closest_clear",
+    min_days: float = -1.0,
+    max_days: float = -1.0,
+    batch_size: int = 1,
+    overwrite: bool = False,
+) -> str:
+    """Rebuild one cloudy Sentinel-2 date; returns the URI of the image.
+
+    Parameters
+    ----------
+    in_s2
+        Prepared product to rebuild.
+    output
+        Image to write.
+    savedmodel
+        Network: a folder or a registered model.
+    s1_dir
+        Prepared Sentinel-1 tile folder to choose from; empty: the lists are given.
+    s2_dir
+        Prepared Sentinel-2 tile folder to choose from; empty: the lists are given.
+    dem
+        Prepared elevation of the tile; empty: none.
+    il_s1before
+        Prepared Sentinel-1 files of the date before.
+    il_s2before
+        Prepared Sentinel-2 products of the date before.
+    il_s1
+        Prepared Sentinel-1 files of the date itself.
+    il_s1after
+        Prepared Sentinel-1 files of the date after.
+    il_s2after
+        Prepared Sentinel-2 products of the date after.
+    pad
+        Margin, 10 m pixels; -1: what the network needs.
+    ts
+        Window, 10 m pixels.
+    maxgap
+        Largest time between Sentinel-1 and Sentinel-2, hours.
+    priority
+        Which neighbour wins: closest_clear, closest or farthest.
+    min_days
+        Least distance of a neighbour, days; -1: as the network was trained.
+    max_days
+        Largest distance of a neighbour, days; -1: as the network was trained.
+    batch_size
+        Windows per call of the network.
+    overwrite
+        Replace an output that was made from other settings or inputs.
+    """
+    rebuilt = reconstruct(
+        in_s2=in_s2,
+        savedmodel=savedmodel,
+        output=output,
+        il_s1before=il_s1before,
+        il_s2before=il_s2before,
+        il_s1=il_s1,
+        il_s1after=il_s1after,
+        il_s2after=il_s2after,
+        s1_dir=s1_dir,
+        s2_dir=s2_dir,
+        dem=dem,
+        pad=pad,
+        ts=ts,
+        maxgap=maxgap,
+        priority=priority,
+        min_days=min_days,
+        max_days=max_days,
+        batch_size=batch_size,
+        overwrite=overwrite,
+    )
+    return sized(rebuilt, RECONSTRUCT).outputs["Output"]
+
+
+@dsl.pipeline(name="reconstruction-series", description="Rebuild all dates of a period.")
+def reconstruction_series(
+    s2_dir: str,
+    out_dir: str,
+    savedmodel: str = "models:/decloud@champion",
+    s1_dir: str = "",
+    dem: str = "",
+    start: str = "",
+    end: str = "",
+    pad: int = -1,
+    ts: int = 512,
+    maxgap: float = 72.0,
+    priority: str = "closest_clear",
+    min_days: float = -1.0,
+    max_days: float = -1.0,
+    batch_size: int = 1,
+    overwrite: bool = False,
+) -> list[str]:
+    """Rebuild all dates of a period; returns the URIs of the images.
+
+    Parameters
+    ----------
+    s2_dir
+        Prepared Sentinel-2 tile folder.
+    out_dir
+        Folder of the images.
+    savedmodel
+        Network: a folder or a registered model.
+    s1_dir
+        Prepared Sentinel-1 tile folder; empty: the network needs none.
+    dem
+        Prepared elevation of the tile; empty: none.
+    start
+        First day, YYYY-MM-DD; empty: from the beginning.
+    end
+        Last day, YYYY-MM-DD; empty: to the end.
+    pad
+        Margin, 10 m pixels; -1: what the network needs.
+    ts
+        Window, 10 m pixels.
+    maxgap
+        Largest time between Sentinel-1 and Sentinel-2, hours.
+    priority
+        Which neighbour wins: closest_clear, closest or farthest.
+    min_days
+        Least distance of a neighbour, days; -1: as the network was trained.
+    max_days
+        Largest distance of a neighbour, days; -1: as the network was trained.
+    batch_size
+        Windows per call of the network.
+    overwrite
+        Replace outputs that were made from other settings or inputs.
+    """
+    rebuilt = reconstruct_series(
+        s1_dir=s1_dir,
+        s2_dir=s2_dir,
+        savedmodel=savedmodel,
+        out_dir=out_dir,
+        dem=dem,
+        start=start,
+        end=end,
+        pad=pad,
+        ts=ts,
+        maxgap=maxgap,
+        priority=priority,
+        min_days=min_days,
+        max_days=max_days,
+        batch_size=batch_size,
+        overwrite=overwrite,
+    )
+    return sized(rebuilt, RECONSTRUCT).outputs["Output"]

@@ -1,0 +1,145 @@
+"""Training: train a network, score it beside baselines, register it."""
+
+from kfp import dsl
+
+from components.evaluate import evaluate
+from components.promote import promote
+from components.train import train
+from pipelines.resources import EVALUATE, REGISTER, TRAIN, sized
+
+
+@dsl.pipeline(name="training", description="Samples to a scored and registered network.")
+def training(
+    training_record: str,
+    valid_records: list[str],
+    out_savedmodel: str,
+    test_records: list[str],
+    scores: str,
+    model: str = "crga_os2_david",
+    baselines: list[str] = ["linear_gap_filling", "nearest_date"],
+    learning_rate: float = 0.0002,
+    batch_size_train: int = 4,
+    batch_size_valid: int = 4,
+    epochs: int = 300,
+    time_limit_s: float = -1.0,
+    ckpt_dir: str = "",
+    save_best: bool = False,
+    save_best_ref: str = "val_loss",
+    all_metrics: bool = False,
+    previews: bool = False,
+    early_stopping: bool = False,
+    strategy: str = "mirrored",
+    shuffle_buffer_size: int = 512,
+    seed: int = 0,
+    use_dem: bool = True,
+    experiment: str = "decloud",
+    run_name: str = "",
+    name: str = "decloud",
+    alias: str = "champion",
+    overwrite: bool = False,
+) -> str:
+    """Train, evaluate on held-out samples and register; returns the registered model's URI.
+
+    Parameters
+    ----------
+    training_record
+        Folder of the training records.
+    valid_records
+        Folders of validation records; the first drives `val_*`.
+    out_savedmodel
+        Parent folder of the exported SavedModel.
+    test_records
+        Folders of the records to score on.
+    scores
+        Folder of the scores.
+    model
+        Name of the network.
+    baselines
+        Deterministic models to score beside the network.
+    learning_rate
+        Step size of the optimiser, per worker.
+    batch_size_train
+        Samples per training step and worker.
+    batch_size_valid
+        Samples per validation step and worker.
+    epochs
+        Passes over the training data.
+    time_limit_s
+        Stop after the epoch in which so many seconds end; -1: no limit.
+    ckpt_dir
+        Folder of the checkpoints an interrupted run goes on from; empty: none.
+    save_best
+        Export the best epoch instead of the last.
+    save_best_ref
+        Monitored value.
+    all_metrics
+        Follow SSIM and SAM too.
+    previews
+        Pictures after each epoch.
+    early_stopping
+        Stop when the monitored value no longer falls.
+    strategy
+        mirrored or singlecpu.
+    shuffle_buffer_size
+        Samples among which the order is drawn.
+    seed
+        Same seed, same start.
+    use_dem
+        Give the elevation to networks that can take it.
+    experiment
+        MLflow experiment.
+    run_name
+        Name of the MLflow run; empty: MLflow's choice.
+    name
+        Name of the registered model.
+    alias
+        Alias that shall point to the new version.
+    overwrite
+        Replace outputs that were made from other settings or inputs.
+    """
+    trained = train(
+        training_record=training_record,
+        model=model,
+        out_savedmodel=out_savedmodel,
+        valid_records=valid_records,
+        learning_rate=learning_rate,
+        batch_size_train=batch_size_train,
+        batch_size_valid=batch_size_valid,
+        epochs=epochs,
+        ckpt_dir=ckpt_dir,
+        save_best=save_best,
+        save_best_ref=save_best_ref,
+        all_metrics=all_metrics,
+        previews=previews,
+        early_stopping=early_stopping,
+        strategy=strategy,
+        shuffle_buffer_size=shuffle_buffer_size,
+        seed=seed,
+        time_limit_s=time_limit_s,
+        use_dem=use_dem,
+        experiment=experiment,
+        run_name=run_name,
+        overwrite=overwrite,
+    )
+    sized(trained, TRAIN)
+    scored = evaluate(
+        test_records=test_records,
+        output=scores,
+        savedmodel=trained.outputs["savedmodel"],
+        baselines=baselines,
+        batch_size=batch_size_valid,
+        run_id=trained.outputs["run_id"],
+        experiment=experiment,
+        overwrite=overwrite,
+    )
+    sized(scored, EVALUATE)
+    registered = promote(
+        savedmodel=trained.outputs["savedmodel"],
+        run_id=trained.outputs["run_id"],
+        scores=scored.outputs["Output"],
+        name=name,
+        alias=alias,
+        experiment=experiment,
+        overwrite=overwrite,
+    )
+    return sized(registered, REGISTER).outputs["Output"]

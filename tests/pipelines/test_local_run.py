@@ -1,0 +1,176 @@
+"""The pipelines on a tiny scene against an S3 server, with Kubeflow's local runner."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from decloud_lib import storage
+from pipelines.compile import PIPELINES
+from pipelines.local import run_local
+from pipelines.runs import PipelineError, PipelineRun
+from tests.products import small_delivery
+
+LAYOUT = "AL-CRGA-OS2-clear-neighbours"
+
+
+@pytest.fixture
+def delivered(s3: str, tmp_path: Path) -> str:
+    """Give a bucket whose `raw` folder holds a small delivery."""
+    series = small_delivery(tmp_path)
+    storage.upload_folder(series.root, f"{s3}/raw")
+    return s3
+
+
+@pytest.fixture
+def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Give an empty tracking store; the variable crosses into the tasks."""
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.chdir(tmp_path)
+    return uri
+
+
+def run(name: str, tmp_path: Path, **arguments: object) -> PipelineRun:
+    done = run_local(PIPELINES[name], arguments, tmp_path / "runs")
+    assert all(task.ok for task in done.tasks)
+    assert done.artifacts()
+    for artifact in done.artifacts():
+        assert storage.exists(artifact.uri), artifact
+    return done
+
+
+def prepare(bucket: str, tmp_path: Path) -> PipelineRun:
+    return run(
+        "preprocessing",
+        tmp_path,
+        products=f"{bucket}/raw/",
+        prepared=f"{bucket}/prepared/",
+        batch=4,
+    )
+
+
+def make_samples(bucket: str, tmp_path: Path) -> PipelineRun:
+    return run(
+        "sampling",
+        tmp_path,
+        tiles=f"{bucket}/prepared/tiles.json",
+        roi_dir=f"{bucket}/prepared/ROI",
+        acquisition_train=LAYOUT,
+        output_train=f"{bucket}/samples/{LAYOUT}/train",
+        acquisitions_valid=[LAYOUT],
+        outputs_valid=[f"{bucket}/samples/{LAYOUT}/valid"],
+        props=[0.5, 0.5],
+        patchsize=64,
+    )
+
+
+def test_preprocessing_and_sampling_fill_the_bucket(delivered: str, tmp_path: Path) -> None:
+    prepared = prepare(delivered, tmp_path)
+    assert prepared.output == f"{delivered}/prepared/tiles.json"
+    assert json.loads(storage.read_text(prepared.output))
+    names = [task.name for task in prepared.tasks]
+    assert names.count("prepare-s2") == 2
+    assert {"list-products", "prepare-s1", "prepare-dem", "make-tiles"} < set(names)
+
+    sampled = make_samples(delivered, tmp_path)
+    assert sampled.output > 0
+    for split in ("train", "valid"):
+        assert storage.exists(f"{delivered}/samples/{LAYOUT}/{split}/manifest.json")
+
+    # Run again: the tasks find their work done.
+    before = storage.list_files(f"{delivered}/prepared")
+    prepare(delivered, tmp_path)
+    assert storage.list_files(f"{delivered}/prepared") == before
+
+
+@pytest.mark.slow
+def test_the_whole_chain_ends_with_registered_network_and_images(
+    delivered: str, tmp_path: Path, tracking: str
+) -> None:
+    prepare(delivered, tmp_path)
+    make_samples(delivered, tmp_path)
+    samples = f"{delivered}/samples/{LAYOUT}"
+    trained = run(
+        "training",
+        tmp_path,
+        training_record=f"{samples}/train",
+        valid_records=[f"{samples}/valid"],
+        test_records=[f"{samples}/valid"],
+        out_savedmodel=f"{delivered}/models",
+        scores=f"{delivered}/scores",
+        epochs=1,
+        batch_size_train=1,
+        batch_size_valid=1,
+        strategy="singlecpu",
+    )
+    assert trained.output == "models:/decloud@champion"
+    scores = json.loads(storage.read_text(f"{delivered}/scores/scores.json"))["scores"]
+    assert set(scores) == {"model", "linear_gap_filling", "nearest_date"}
+    metrics = next(item for item in trained.artifacts() if item.name == "metrics")
+    assert metrics.metadata
+
+    tile_s2 = storage.list_children(f"{delivered}/prepared/S2_PREPARE")[0]
+    tile = storage.name_of(tile_s2)
+    product = sorted(storage.list_children(tile_s2))[2]
+    places = {
+        "savedmodel": trained.output,
+        "s1_dir": f"{delivered}/prepared/S1_PREPARE/{tile}",
+        "s2_dir": tile_s2,
+        "dem": f"{delivered}/prepared/DEM_PREPARE/{tile}.tif",
+        "ts": 128,
+        "min_days": 0,
+        "max_days": 60,
+    }
+    image = f"{delivered}/reconstructed/one.tif"
+    assert run("reconstruction", tmp_path, in_s2=product, output=image, **places).output == image
+    series = run(
+        "reconstruction-series", tmp_path, out_dir=f"{delivered}/reconstructed/series", **places
+    )
+    assert series.output
+    assert all(storage.exists(uri) for uri in series.output)
+
+
+def test_missing_products_fail_the_listing(s3: str, tmp_path: Path) -> None:
+    says = "task 'list-products(-2)?' failed: ProductError: .*no product found; expected"
+    with pytest.raises(PipelineError, match=says) as caught:
+        run("preprocessing", tmp_path, products=f"{s3}/raw", prepared=f"{s3}/prepared")
+    assert "\n" not in str(caught.value)
+
+
+def test_half_a_radar_pair_fails_the_preparation(delivered: str, tmp_path: Path) -> None:
+    radar = storage.list_files(f"{delivered}/raw/SENTINEL1")
+    keep = next(entry.uri for entry in radar if "_vh_" in entry.uri)
+    for entry in radar:
+        if entry.uri != keep:
+            storage.delete(entry.uri)
+    optical = storage.list_children(f"{delivered}/raw/SENTINEL2")[0]
+    for product in storage.list_children(optical)[1:]:
+        storage.delete_prefix(product)
+        storage.delete(product)
+    with pytest.raises(PipelineError, match="vv") as caught:
+        prepare(delivered, tmp_path)
+    assert caught.value.task is not None
+    assert caught.value.task.name in {"prepare-s1", "list-products", "list-products-2"}
+    # The optical product of the same run is prepared all the same.
+    assert storage.list_files(f"{delivered}/prepared/S2_PREPARE")
+
+
+def test_a_missing_bucket_fails_the_pipeline(s3: str, tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match="there is no bucket"):
+        run(
+            "preprocessing", tmp_path, products="s3://no-such-bucket/raw", prepared=f"{s3}/prepared"
+        )
+
+
+def test_wrong_bucket_keys_fail_the_pipeline(
+    rclone_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret-key")
+    with pytest.raises(PipelineError, match="refuses these credentials"):
+        run(
+            "preprocessing",
+            tmp_path,
+            products=f"{rclone_bucket}/raw",
+            prepared=f"{rclone_bucket}/prepared",
+        )

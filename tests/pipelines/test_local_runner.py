@@ -1,0 +1,157 @@
+"""The wrapper of Kubeflow's local runner: events, logs, outputs, failures, interruption."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipelines.compile import compile_to
+from pipelines.local import run_local
+from pipelines.runs import PipelineError, TaskRun, error_in
+from tests.pipelines.flows import words_pipeline
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_loop_runs_and_its_tasks_are_told(tmp_path: Path) -> None:
+    folder = tmp_path / "words"
+    folder.mkdir()
+    events: list[tuple[str, TaskRun]] = []
+    run = run_local(
+        words_pipeline,
+        # A whole number for a real one, a tuple for a list, a folder with a slash.
+        {"words": ("a", "b", "c"), "folder": f"{folder}/", "factor": 3},
+        tmp_path / "runs",
+        on_event=lambda pipeline, task: events.append((pipeline, task)),
+    )
+    assert run.output == 3
+    assert (folder / "b.txt").read_text() == "B 3.0 float"
+    assert [task.name for task in run.tasks] == ["list-words", "keep", "keep", "keep", "count"]
+    assert all(task.ok and task.seconds for task in run.tasks)
+    assert len(events) == 10
+    assert {name for name, _ in events} == {"words"}
+
+
+def test_each_task_has_its_own_log(tmp_path: Path) -> None:
+    run = run_local(
+        words_pipeline, {"words": ["a", "b"], "folder": str(tmp_path)}, tmp_path / "runs"
+    )
+    logs = [task.log.read_text() for task in run.tasks if task.name == "keep"]
+    assert sorted("the words are a A" in log for log in logs) == [False, True]
+    assert sorted("the words are b B" in log for log in logs) == [False, True]
+
+
+def test_what_the_stages_log_is_told_at_once(tmp_path: Path) -> None:
+    said: list[str] = []
+    run_local(
+        words_pipeline,
+        {"words": ["a"], "folder": str(tmp_path)},
+        tmp_path / "runs",
+        on_line=lambda pipeline, task, level, text: said.append(
+            f"{pipeline} {task.name} {level} {text}"
+        ),
+    )
+    assert said == ["words keep 20 the words are a A"]
+
+
+def test_artifacts_are_listed_and_exist(tmp_path: Path) -> None:
+    arguments = {"words": ["a", "b"], "folder": str(tmp_path)}
+    artifacts = run_local(words_pipeline, arguments, tmp_path / "runs").artifacts()
+    assert [artifact.name for artifact in artifacts] == ["metrics", "data", "data"] or [
+        artifact.name for artifact in artifacts
+    ] == ["data", "data", "metrics"]
+    assert all(Path(artifact.uri).exists() for artifact in artifacts)
+    assert {artifact.metadata.get("letters") for artifact in artifacts} == {1, None}
+
+
+def test_a_compiled_file_runs_too(tmp_path: Path) -> None:
+    path = compile_to(words_pipeline, tmp_path / "words.yaml")
+    run = run_local(path, {"words": ["a"], "folder": str(tmp_path)}, tmp_path / "runs")
+    assert run.output == 1
+
+
+def test_a_failing_task_fails_the_pipeline_with_its_message(tmp_path: Path) -> None:
+    arguments = {"words": ["good", "bad", "fine"], "folder": str(tmp_path)}
+    with pytest.raises(PipelineError) as caught:
+        run_local(words_pipeline, arguments, tmp_path / "runs")
+    message = str(caught.value)
+    assert "pipeline 'words': task 'keep' failed: ProductError: found 'bad', expected" in message
+    assert caught.value.task is not None
+    assert str(caught.value.task.log) in message
+    assert any("the words are bad BAD" in line for line in caught.value.tail) or any(
+        "Traceback" in line for line in caught.value.tail
+    )
+    # The other items of the loop are done: finished work is kept.
+    assert (tmp_path / "fine.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"words": ["a"]}, "missing 1 required argument: folder"),
+        ({"words": ["a"], "folder": "x", "sauce": 1}, 'unexpected keyword argument "sauce"'),
+        ({"words": "a", "folder": "x"}, "Incompatible argument"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_told(
+    tmp_path: Path, arguments: dict[str, object], says: str
+) -> None:
+    with pytest.raises(PipelineError, match="pipeline 'words': ") as caught:
+        run_local(words_pipeline, arguments, tmp_path / "runs")
+    assert says in str(caught.value)
+
+
+def test_the_root_logger_is_left_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with caplog.at_level("INFO"):
+        run_local(words_pipeline, {"words": ["a"], "folder": str(tmp_path)}, tmp_path / "runs")
+    assert caplog.records[0].message == "words: list-words started"
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_nothing_is_left_running_after_an_interrupt(tmp_path: Path, how: signal.Signals) -> None:
+    code = (
+        "import sys; from pathlib import Path; from pipelines.local import run_local;"
+        "from tests.pipelines.flows import words_pipeline as p;"
+        "run_local(p, {'words': ['slow', 'next', 'last'], 'folder': sys.argv[1]},"
+        "Path(sys.argv[1]) / 'runs')"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, tmp_path], cwd=ROOT, stderr=-1)
+    with process:
+        _wait_until((tmp_path / "slow.started").exists)
+        process.send_signal(how)
+        process.communicate(timeout=15)
+    assert process.returncode != 0
+    _wait_until(lambda: not _mentions(str(tmp_path)))
+
+
+def _wait_until(condition: object, seconds: float = 20) -> None:
+    until = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.05)
+
+
+def _mentions(text: str) -> bool:
+    """Say whether a process of this machine has a text in its command line."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                if text in (entry / "cmdline").read_text(errors="replace"):
+                    return True
+            except OSError:
+                continue
+    return False
+
+
+def test_the_message_of_a_log_is_its_last_exception() -> None:
+    lines = ("ValueError: first", "  more", "decloud_lib.errors.ProductError: found", "  nothing")
+    assert error_in(lines) == "ProductError: found nothing"
+    assert error_in(("Killed",)) == "Killed"
+    assert error_in(()) == ""

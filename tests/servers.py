@@ -1,0 +1,110 @@
+"""Real S3 servers on loopback for the tests; each is stopped at the end of its context."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from decloud_lib.demo.server import S3Server
+
+CEPH_PROGRAMS = ("radosgw", "radosgw-admin", "ceph-mon", "ceph-osd", "ceph")
+CEPH_SCRIPT = Path(__file__).parent.parent / "docker" / "ceph_rgw.sh"
+
+ON_CI = bool(os.environ.get("CI"))
+
+_MOTO = """
+import os, sys, threading
+from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+server.start()
+print("port", server.get_host_and_port()[1], flush=True)
+sys.stdin.read()
+os._exit(0)
+"""
+
+
+@contextmanager
+def moto(environment: dict[str, str] | None = None) -> Iterator[S3Server]:
+    """Serve S3 from memory (moto): conditional writes, but any credentials are accepted.
+
+    In a process of its own, because moto changes botocore in the process that imports it.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", _MOTO],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+    )
+    with process:
+        line = process.stdout.readline() if process.stdout else ""
+        found = re.fullmatch(r"port (\d+)\n", line)
+        if found is None:
+            raise RuntimeError(f"moto did not start; it said {line!r}")
+        # Leaving the context closes the pipe, on which the server ends, and waits for it.
+        yield S3Server(f"http://127.0.0.1:{found[1]}", "testing-access", "testing-secret")
+
+
+def missing_for_ceph() -> str:
+    """Say why Ceph cannot be started here; empty when it can."""
+    missing = [name for name in CEPH_PROGRAMS if shutil.which(name) is None]
+    if not missing:
+        return ""
+    return f"no {', '.join(missing)}: apt-get install radosgw ceph-mon ceph-osd ceph-common"
+
+
+@contextmanager
+def ceph(folder: Path) -> Iterator[S3Server]:
+    """Serve S3 from a real Ceph gateway whose data lie in a folder, and stay there."""
+    _run_ceph_script("start", str(folder), str(free_port()))
+    try:
+        lines = (folder / "s3.env").read_text().splitlines()
+        found = dict(line.split("=", 1) for line in lines)
+        yield S3Server(
+            found["AWS_ENDPOINT_URL"], found["AWS_ACCESS_KEY_ID"], found["AWS_SECRET_ACCESS_KEY"]
+        )
+    finally:
+        _run_ceph_script("stop", str(folder))
+
+
+def _run_ceph_script(*arguments: str) -> None:
+    done = subprocess.run(
+        ["bash", str(CEPH_SCRIPT), *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"ceph_rgw.sh {arguments[0]}: {done.stderr[-2000:]}")
+
+
+def foreign_variables() -> list[str]:
+    """Name the variables that could lead a test to a real bucket or tracking server."""
+    return [name for name in os.environ if name.startswith(("AWS_", "MLFLOW_", "RCLONE_"))]
+
+
+def free_port() -> int:
+    """Return a TCP port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for_port(port: int, seconds: float = 10) -> None:
+    """Wait until something listens on a loopback port."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise TimeoutError(f"nothing listens on port {port} after {seconds} s")

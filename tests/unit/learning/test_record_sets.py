@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pytest
+
+from decloud_lib import storage
+from decloud_lib.errors import ConfigError, NoSampleError, ShapeError
+from decloud_lib.learning.record_sets import find_record_sets, local_records
+from decloud_lib.models import registry
+from decloud_lib.models.registry import ModelSpec
+from tests.records import write_records
+
+DAVID = "crga_os2_david"
+
+
+def test_records_in_a_bucket_are_found_and_read(bucket: str, tmp_path: Path) -> None:
+    storage.upload_folder(write_records(tmp_path / "made", n=7), storage.join(bucket, "a/train"))
+    found = find_record_sets([storage.join(bucket, "a/train") + "/"])
+    assert [item.name for item in found] == ["train"]
+    with local_records(found) as records:
+        batches = records[0].batches(("s2_t", "s2_timestamp_tm1"), ("s2_target",), 4)
+        sizes = [len(inputs["s2_t"]) for inputs, _ in batches.as_numpy_iterator()]
+    assert sizes == [4, 3]
+
+
+def test_folders_of_one_name_are_told_apart_by_their_parent(tmp_path: Path) -> None:
+    uris = [str(write_records(tmp_path / part / "valid", n=1)) for part in ("a", "b")]
+    assert [item.name for item in find_record_sets(uris)] == ["a-valid", "b-valid"]
+
+
+def test_a_folder_given_twice_is_refused(tmp_path: Path) -> None:
+    uri = str(write_records(tmp_path / "valid", n=1))
+    with pytest.raises(ConfigError, match="given twice"):
+        find_record_sets([uri, uri + "/"])
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NoSampleError, match=r"nowhere: no \*\.records there"):
+        find_record_sets([str(tmp_path / "nowhere")])
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_missing_key_is_named_with_the_models_that_fit(tmp_path: Path) -> None:
+    (found,) = find_record_sets([str(write_records(tmp_path / "train", n=1, with_dem=False))])
+    definition = registry.get(DAVID)
+    with pytest.raises(ConfigError, match=r"hold no dem, .* models that fit: .*nearest_date"):
+        found.check(definition.contract(ModelSpec()), definition.target_keys)
+    found.check(definition.contract(ModelSpec(use_dem=False)), definition.target_keys)
+
+
+def test_a_size_that_the_stride_does_not_divide_is_refused(tmp_path: Path) -> None:
+    (found,) = find_record_sets([str(write_records(tmp_path / "train", n=1))])
+    contract = registry.get(DAVID).contract(ModelSpec()).model_copy(update={"stride": 48})
+    with pytest.raises(ShapeError, match="must be a multiple of 48"):
+        found.check(contract, ("s2_target",))
+
+
+def test_the_fingerprint_follows_the_content(tmp_path: Path) -> None:
+    first, other = (
+        find_record_sets([str(write_records(tmp_path / name, n=n))])[0].fingerprint
+        for name, n in (("a", 2), ("b", 3))
+    )
+    again = find_record_sets([str(write_records(tmp_path / "c", n=2))])[0].fingerprint
+    assert first == again != other

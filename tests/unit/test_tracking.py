@@ -1,0 +1,133 @@
+import socket
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from decloud_lib import storage, tracking
+from decloud_lib.errors import ModelFolderError
+from tests.tracked import mlflow_store
+
+__all__ = ["mlflow_store"]
+
+SIGNATURE = {"s2_t": ("float32", (-1, -1, -1, 4))}
+
+
+def client() -> object:
+    import mlflow
+
+    return mlflow.MlflowClient()
+
+
+def record_model(folder: Path, text: str = "network") -> str:
+    folder.mkdir()
+    (folder / "model.json").write_text(text)
+    with tracking.open_run("tests", name="run") as run:
+        run.log_model(folder, "net", SIGNATURE, {"s2_estim": SIGNATURE["s2_t"]}, ["numpy==2.0"])
+    return run.run_id
+
+
+def test_a_run_holds_what_was_recorded(mlflow_store: str, tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("a,b\n")
+    with tracking.open_run("tests", name="first", tags={"model": "m"}) as run:
+        run.log_params({"learning_rate": 0.1, "seed": 3})
+        run.log_metrics({"valid/a/psnr_db": 20.0, "valid/a/loss": float("inf")}, step=1)
+        run.log_metrics({"valid/a/psnr_db": 21.0}, step=2)
+        run.log_image(np.zeros((8, 8, 3), "uint8"), "previews/valid", 1)
+        run.log_file(tmp_path / "table.csv", "scores")
+        run.log_dataset(str(tmp_path), "valid", "ab" * 32, "validation")
+    found = client().get_run(run.run_id)
+    assert found.info.status == "FINISHED"
+    assert found.data.params == {"learning_rate": "0.1", "seed": "3"}
+    assert found.data.metrics == {"valid/a/psnr_db": 21.0}
+    assert found.data.tags["model"] == "m"
+    assert found.inputs.dataset_inputs[0].dataset.name == "valid"
+    assert (tmp_path / "mlartifacts" / run.run_id / "artifacts/scores/table.csv").is_file()
+
+
+def test_a_run_goes_on_and_a_failure_is_marked(mlflow_store: str) -> None:
+    with tracking.open_run("tests") as run:
+        run.log_params({"seed": 3})
+
+    def fail() -> None:
+        with tracking.open_run("tests", run_id=run.run_id) as again:
+            again.log_params({"seed": 3})
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail()
+    assert client().get_run(run.run_id).info.status == "FAILED"
+    assert tracking.has_run(run.run_id)
+    assert not tracking.has_run("0" * 32)
+
+
+def test_a_model_is_registered_once_per_run(mlflow_store: str, tmp_path: Path) -> None:
+    first = record_model(tmp_path / "one", "one")
+    assert tracking.register(first, "decloud", "champion") == 1
+    assert tracking.register(first, "decloud", "champion") == 1
+    second = record_model(tmp_path / "two", "two")
+    assert tracking.register(second, "decloud", "champion", {"score": "1"}) == 2
+    for uri, text in {
+        "models:/decloud@champion": "two",
+        "models:/decloud/1": "one",
+        f"runs:/{first}": "one",
+        str(tmp_path / "one"): "one",
+    }.items():
+        with tracking.model_folder(uri) as folder:
+            assert (folder / "model.json").read_text() == text
+
+
+def test_a_model_folder_in_a_bucket_is_brought_here(s3: str, tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text("x")
+    storage.upload_folder(tmp_path, storage.join(s3, "models/a"))
+    with tracking.model_folder(storage.join(s3, "models/a")) as folder:
+        assert (folder / "model.json").read_text() == "x"
+
+
+@pytest.mark.parametrize("uri", ["models:/decloud@champion", "models:/decloud/3", "runs:/none"])
+def test_a_model_that_is_not_there_is_named(mlflow_store: str, uri: str) -> None:
+    with (
+        pytest.raises(tracking.TrackingError, match="MLflow at sqlite"),
+        tracking.model_folder(uri),
+    ):
+        pass
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    uri = str(tmp_path / "none")
+    with pytest.raises(ModelFolderError, match="no model folder"), tracking.model_folder(uri):
+        pass
+
+
+def test_a_run_without_a_model_cannot_be_registered(mlflow_store: str) -> None:
+    with tracking.open_run("tests") as run:
+        pass
+    with pytest.raises(tracking.TrackingError, match="has no model"):
+        tracking.register(run.run_id, "decloud", "champion")
+
+
+def test_a_server_that_is_not_there_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    start = time.monotonic()
+    with (
+        pytest.raises(tracking.TrackingError, match="cannot be reached"),
+        tracking.open_run("tests"),
+    ):
+        pass
+    assert time.monotonic() - start < 20.0
+
+
+def test_by_default_runs_are_kept_in_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "note.txt").write_text("note")
+    with tracking.open_run("tests") as run:
+        run.log_file(tmp_path / "note.txt")
+    assert (tmp_path / "mlflow.db").is_file()
+    assert (tmp_path / "mlartifacts" / run.run_id / "artifacts/note.txt").is_file()
