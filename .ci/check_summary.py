@@ -102,12 +102,15 @@ def faults(path: Path) -> Iterator[str]:
 
 def main() -> int:
     """Check each summary that is named and return the exit status."""
+    if len(sys.argv) < 2:
+        sys.stderr.write("usage: check_summary.py SUMMARY.json ...\n")
+        return 2
     found = [fault for name in sys.argv[1:] for fault in faults(Path(name))]
     for fault in found:
         sys.stderr.write(f"{fault}\n")
     if not found:
         sys.stdout.write(f"{', '.join(sys.argv[1:])}: complete\n")
-    return 1 if found or len(sys.argv) < 2 else 0
+    return 1 if found else 0
 
 
 if __name__ == "__main__":

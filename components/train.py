@@ -18,6 +18,7 @@ def train(
     valid_records: list[str] = [],
     logdir: Optional[str] = None,
     learning_rate: float = 0.0002,
+    lr_schedule: str = "constant",
     batch_size_train: int = 4,
     batch_size_valid: int = 4,
     epochs: int = 300,
@@ -52,6 +53,8 @@ def train(
         TensorBoard folder.
     learning_rate
         Step size of the optimiser, per worker.
+    lr_schedule
+        constant, or cosine: falls to zero over the epochs or the time limit.
     batch_size_train
         Samples per training step and worker.
     batch_size_valid
@@ -77,7 +80,7 @@ def train(
     seed
         Same seed, same start.
     time_limit_s
-        Stop after the epoch in which so many seconds end; -1: no limit.
+        Stop when so many seconds are over; -1: no limit.
     use_dem
         Give the elevation to networks that can take it.
     experiment
@@ -99,6 +102,7 @@ def train(
             valid_records=valid_records,
             logdir=logdir,
             learning_rate=learning_rate,
+            lr_schedule=lr_schedule,
             batch_size_train=batch_size_train,
             batch_size_valid=batch_size_valid,
             epochs=epochs,

@@ -163,7 +163,7 @@ def stage_command(name: str, stage: StageCommand) -> click.Command:
         callback=callback,
         params=[*options_of(config_class), *_common_options()],
         short_help=stage.summary,
-        help=stage.summary,
+        help="\n\n".join(text for text in (stage.summary, stage.details) if text),
         epilog="\b\nExample:\n  " + stage.example.replace("\n", "\n  "),
         context_settings={"max_content_width": 100},
         no_args_is_help=True,
@@ -216,8 +216,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         status = app.main(arguments, prog_name="decloud", standalone_mode=False)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        return error.exit_code
+    except click.ClickException as error:
+        message = " ".join(error.format_message().split()).rstrip(".")
+        click.echo(f"error: {message}{_hint(error)}", err=True)
         return error.exit_code
     except DecloudError as error:
         click.echo(f"error: {' '.join(str(error).split())}", err=True)
@@ -228,13 +232,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status if isinstance(status, int) else 0
 
 
+def _hint(error: click.ClickException) -> str:
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        return f"; see {error.ctx.command_path} --help"
+    return ""
+
+
 def _common_options() -> list[click.Option]:
     levels = click.Choice(["debug", "info", "warning", "error"])
+    said = "How much is said on standard error."
     return [
         click.Option(["--config"], metavar="FILE", help="JSON or YAML file with values by field."),
         click.Option(["--dry-run"], is_flag=True, help="Print the resolved settings and stop."),
         click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON."),
-        click.Option(["--log-level"], type=levels, default="info", show_default=True, help="Log."),
+        click.Option(["--log-level"], type=levels, default="info", show_default=True, help=said),
     ]
 
 

@@ -23,6 +23,8 @@ class StageCommand:
     """One line for the list of commands."""
     example: str
     """A complete call."""
+    details: str = ""
+    """What the options do together, where their own texts cannot say it."""
 
 
 STAGES = {
@@ -34,10 +36,10 @@ STAGES = {
     ),
     "prepare-s1": StageCommand(
         "decloud_lib.stages.prepare_s1:PrepareS1Config:prepare_s1",
-        "Turn Sentinel-1 VV/VH pairs into one encoded raster each.",
+        "Turn each Sentinel-1 VV/VH pair into one encoded raster.",
         "decloud prepare-s1 --out-s1-dir s3://decloud/prepared/S1_PREPARE \\\n"
         "  --input-s1-vh s3://decloud/raw/SENTINEL1/T31TEJ/"
-        "s1b_31TEJ_vh_DES_139_20201001txxxxxx_from-10to3dB.tif",
+        "s1b_31TEJ_vh_DES_110_20201011t060008.tif",
     ),
     "prepare-s2": StageCommand(
         "decloud_lib.stages.prepare_s2:PrepareS2Config:prepare_s2",
@@ -66,7 +68,11 @@ STAGES = {
         "decloud_lib.stages.sample:SampleConfig:sample",
         "Search samples that fit an acquisition layout and write them as TFRecords.",
         "decloud sample --tiles prepared/tiles.json --rois prepared/ROI/rois.json \\\n"
-        "  --acquisition-train AL-CRGA-OS2-clear-neighbours --output-train samples/os2/train",
+        "  --acquisition-train AL-CRGA-OS2-clear-neighbours --output-train samples/os2/train \\\n"
+        "  --acquisitions-valid AL-CRGA-OS2-clear-neighbours --outputs-valid samples/os2/valid",
+        "A data set is an acquisition layout and an output folder, and takes the ground that the "
+        "regions give to train, valid or test. One call makes all sets, so that it can prove that "
+        "none leaks into the training.",
     ),
     "train": StageCommand(
         "decloud_lib.stages.train:TrainConfig:train",
@@ -87,15 +93,17 @@ STAGES = {
     ),
     "reconstruct": StageCommand(
         "decloud_lib.stages.reconstruct:ReconstructConfig:reconstruct",
-        "Rebuild one cloudy Sentinel-2 date.",
+        "Rebuild one cloudy Sentinel-2 date with a network.",
         "decloud reconstruct --in-s2 prepared/S2_PREPARE/T31TEJ/PRODUCT \\\n"
         "  --s1-dir prepared/S1_PREPARE/T31TEJ --s2-dir prepared/S2_PREPARE/T31TEJ \\\n"
         "  --dem prepared/DEM_PREPARE/T31TEJ.tif --savedmodel models:/decloud@champion \\\n"
         "  --output reconstructed/PRODUCT.tif",
+        "The dates around it are chosen from --s1-dir and --s2-dir, or named with the --il-... "
+        "options; a side that is named is not added to.",
     ),
     "reconstruct-series": StageCommand(
         "decloud_lib.stages.reconstruct_series:ReconstructSeriesConfig:reconstruct_series",
-        "Rebuild all dates of a period.",
+        "Rebuild all dates of a period with a network.",
         "decloud reconstruct-series --s1-dir prepared/S1_PREPARE/T31TEJ \\\n"
         "  --s2-dir prepared/S2_PREPARE/T31TEJ --dem prepared/DEM_PREPARE/T31TEJ.tif \\\n"
         "  --savedmodel models:/decloud@champion --out-dir reconstructed \\\n"

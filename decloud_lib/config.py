@@ -1,8 +1,13 @@
 """What the configuration classes of all stages share."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from decloud_lib.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 class StageConfig(BaseModel):
@@ -19,6 +24,24 @@ class StageConfig(BaseModel):
         default=False, description="Replace an output that was made from other settings or inputs."
     )
 
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            problems = tuple(_problem(item) for item in error.errors())
+            raise SettingsError(type(self).__name__, problems) from error
+
     def identity(self) -> dict[str, Any]:
         """Return what decides the output: all fields but `overwrite`, as plain JSON values."""
         return self.model_dump(mode="json", exclude={"overwrite"})
+
+
+def _problem(item: "ErrorDetails") -> tuple[str, str]:
+    """Return the field and, in words, what was found and what was expected."""
+    field = str(item["loc"][0]) if item["loc"] else ""
+    if item["type"] == "missing":
+        return field, "nothing given, it is required"
+    if item["type"] == "extra_forbidden":
+        return field, "there is no such field"
+    message = item["msg"].removeprefix("Value error, ")
+    return field, f"{message} (found {item['input']!r})" if field else message

@@ -9,6 +9,21 @@ class ConfigError(DecloudError):
     """A setting, a layout or a JSON file that cannot be used."""
 
 
+class SettingsError(ConfigError):
+    """Values that a configuration class refuses.
+
+    Attributes
+    ----------
+    problems
+        Name of the field, empty for several together, and what is wrong with it.
+    """
+
+    def __init__(self, settings: str, problems: tuple[tuple[str, str], ...]) -> None:
+        told = (f"{field}: {text}" if field else text for field, text in problems)
+        super().__init__(f"{settings}: {'; '.join(told)}")
+        self.problems = problems
+
+
 class StorageError(DecloudError):
     """A bucket, folder or object that is missing, refused or unreachable."""
 

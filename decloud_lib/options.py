@@ -7,13 +7,12 @@ from pathlib import PurePosixPath
 from typing import Any, Literal, Union, get_args, get_origin
 
 import click
-from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from decloud_lib.config import StageConfig
-from decloud_lib.errors import ConfigError
+from decloud_lib.errors import ConfigError, SettingsError
 
-_METAVARS = {str: "TEXT", date: "YYYY-MM-DD", time: "HH:MM"}
+_METAVARS = {int: "INTEGER", float: "FLOAT", date: "YYYY-MM-DD", time: "HH:MM"}
 
 
 def options_of(config_class: type[StageConfig]) -> list[click.Option]:
@@ -30,6 +29,8 @@ def options_of(config_class: type[StageConfig]) -> list[click.Option]:
     fields = config_class.model_fields
     # The fields of the base class are inherited first and matter least: they go last.
     names = [name for name in fields if name not in StageConfig.model_fields]
+    # What must be given comes first.
+    names.sort(key=lambda name: not fields[name].is_required())
     return [_option(name, fields[name]) for name in [*names, *StageConfig.model_fields]]
 
 
@@ -56,10 +57,15 @@ def resolve_config(
     """
     options = {key: value for key, value in given.items() if value not in (None, ())}
     values = {**(_read_config(path) if path else {}), **options}
+    for field in values:
+        if field not in config_class.model_fields:
+            known = ", ".join(config_class.model_fields)
+            raise ConfigError(f"{path}: there is no field {field!r}; the fields are {known}")
     try:
         return config_class(**values)
-    except ValidationError as error:
-        raise click.UsageError(_explain(error, config_class, path)) from error
+    except SettingsError as error:
+        told = (f"{_name(field)}: {text}" if field else text for field, text in error.problems)
+        raise click.UsageError("; ".join(told)) from error
 
 
 def _option(name: str, field: FieldInfo) -> click.Option:
@@ -81,6 +87,8 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     else:
         # Dates and times go through as text: the class parses them.
         arguments["type"], arguments["metavar"] = str, _METAVARS.get(annotation, "TEXT")
+    if repeatable:
+        arguments["metavar"] = f"{_METAVARS.get(annotation, 'TEXT')}..."
     return click.Option([dashed, *flags, name], **arguments)
 
 
@@ -136,22 +144,6 @@ def _parse_yaml(text: str) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
-
-
-def _explain(error: ValidationError, config_class: type[StageConfig], path: str | None) -> str:
-    found = []
-    for item in error.errors():
-        field = str(item["loc"][0]) if item["loc"] else ""
-        if item["type"] == "missing":
-            found.append(f"{_name(field)} is required")
-        elif item["type"] == "extra_forbidden":
-            known = ", ".join(config_class.model_fields)
-            found.append(f"{path}: there is no field {field!r}; the fields are {known}")
-        else:
-            message = item["msg"].removeprefix("Value error, ")
-            shown = f" (found {item['input']!r})" if field else ""
-            found.append(f"{_name(field)}: {message}{shown}" if field else message)
-    return "; ".join(found)
 
 
 def _name(field: str) -> str:

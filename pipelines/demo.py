@@ -51,7 +51,7 @@ SPLITS = {
 }
 #: More products than this are prepared several per task.
 MOST_TASKS = 40
-SERIES_DAYS = 10
+SERIES_DAYS = 6
 QUICK_SIZE_PX = 384
 QUICK_TRAIN_SECONDS = 10.0
 
@@ -78,9 +78,7 @@ class DemoConfig(StageConfig):
     size_px: int = Field(
         default=768, ge=256, multiple_of=64, description="Side of the synthetic tile, 10 m pixels."
     )
-    train_seconds: float = Field(
-        default=90.0, gt=0, description="Stop training after the epoch in which this ends, seconds."
-    )
+    train_seconds: float = Field(default=105.0, gt=0, description="Time for training, seconds.")
     quick: bool = Field(
         default=False, description="A small tile and a very short training: shows that all works."
     )
@@ -246,8 +244,8 @@ def _sample(demo: _Demo, *, by_time: bool) -> None:
         outputs_valid=[demo.at("samples", LAYOUT, "valid")],
         props=[0.75, 0.25],
         patchsize=PATCH_PX,
-        maxntrain=2000,
-        maxnvalid=200,
+        maxntrain=400,
+        maxnvalid=100,
         valid_every=VALID_EVERY if by_time else 0,
         seed=demo.config.seed,
     )
@@ -266,8 +264,9 @@ def _train(demo: _Demo) -> _Trained:
         scores=demo.at("scores"),
         model=MODEL,
         baselines=list(BASELINES),
-        learning_rate=5e-4,
-        batch_size_train=8,
+        learning_rate=1e-3,
+        lr_schedule="cosine",
+        batch_size_train=4,
         batch_size_valid=16,
         epochs=100,
         time_limit_s=seconds,

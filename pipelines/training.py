@@ -18,6 +18,7 @@ def training(
     model: str = "crga_os2_david",
     baselines: list[str] = ["linear_gap_filling", "nearest_date"],
     learning_rate: float = 0.0002,
+    lr_schedule: str = "constant",
     batch_size_train: int = 4,
     batch_size_valid: int = 4,
     epochs: int = 300,
@@ -58,6 +59,8 @@ def training(
         Deterministic models to score beside the network.
     learning_rate
         Step size of the optimiser, per worker.
+    lr_schedule
+        constant, or cosine: falls to zero over the epochs or the time limit.
     batch_size_train
         Samples per training step and worker.
     batch_size_valid
@@ -65,7 +68,7 @@ def training(
     epochs
         Passes over the training data.
     time_limit_s
-        Stop after the epoch in which so many seconds end; -1: no limit.
+        Stop when so many seconds are over; -1: no limit.
     ckpt_dir
         Folder of the checkpoints an interrupted run goes on from; empty: none.
     save_best
@@ -103,6 +106,7 @@ def training(
         out_savedmodel=out_savedmodel,
         valid_records=valid_records,
         learning_rate=learning_rate,
+        lr_schedule=lr_schedule,
         batch_size_train=batch_size_train,
         batch_size_valid=batch_size_valid,
         epochs=epochs,

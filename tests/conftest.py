@@ -2,13 +2,14 @@
 
 import itertools
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
-from decloud_lib import storage
+from decloud_lib import storage, tracking
 from decloud_lib.demo.server import S3Server, serve_folder
 from tests import servers
 
@@ -84,6 +85,23 @@ def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     folder = tmp_path / "bucket"
     folder.mkdir()
     return str(folder)
+
+
+@pytest.fixture
+def mlflow_store(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """Give an empty MLflow store in the test's folder, reached through the environment."""
+    # Making the tables takes seconds: once per session.
+    template = tmp_path_factory.getbasetemp() / "mlflow-template.db"
+    if not template.is_file():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{template}")
+            assert not tracking.has_run("none")
+    shutil.copy(template, tmp_path / "mlflow.db")
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    return uri
 
 
 def _fresh_bucket(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:

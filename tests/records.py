@@ -9,7 +9,7 @@ from decloud_lib.samples.schema import SampleSchema, schema_of
 from decloud_lib.samples.shards import Sample, write_shards
 
 LAYOUT = "AL-CRGA-OS2-clear-neighbours"
-_DAY_MS = 86_400_000.0
+_DAY_S = 86_400.0
 _CORNERS = ((0.0, 1.0), (1.0, 1.0), (1.0, 0.0), (0.0, 0.0))
 
 
@@ -38,7 +38,8 @@ def _sample(schema: SampleSchema, patch_px: int, rng: np.random.Generator) -> Sa
     arrays = {}
     for key, shape in schema.shapes.items():
         if "timestamp" in key:
-            array = np.array(1.6e12 + days[key.rpartition("_")[2]] * _DAY_MS)
+            # UTC seconds since the epoch, as the sampling writes them.
+            array = np.array(1.6e9 + days[key.rpartition("_")[2]] * _DAY_S)
         elif key in optical:
             array = optical[key].round()
         else:

@@ -19,7 +19,8 @@ from decloud_lib.raster.products.prepared import PreparedS2, list_s1
 from decloud_lib.raster.read import open_raster, read_bands
 from decloud_lib.types import Window
 
-PICTURE_PX = 768
+#: Shown pixel by pixel, so not more than fits a panel.
+PICTURE_PX = 512
 _SERIES_DATES = 4
 
 

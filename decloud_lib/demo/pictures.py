@@ -94,7 +94,7 @@ def draw_panels(panels: Sequence[Panel], path: Path, *, columns: int = 3, title:
     from matplotlib.figure import Figure
 
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(4.2 * columns, 4.5 * rows + 0.4), layout="constrained", dpi=110)
+    figure = Figure(figsize=(4.2 * columns, 4.5 * rows + 0.4), layout="constrained", dpi=130)
     for index, panel in enumerate(panels):
         axes = figure.add_subplot(rows, columns, index + 1)
         axes.imshow(panel.picture, interpolation="nearest")

@@ -27,6 +27,8 @@ _START_TIMEOUT_S = 20.0
 _PECULIARITIES = (
     ("GDAL_DISABLE_READDIR_ON_OPEN", "FALSE"),
     ("CPL_VSIL_CURL_NON_CACHED", "/vsis3/none"),
+    # Several ranges at once would be refused for the same reason, each with a warning.
+    ("GDAL_HTTP_MULTIRANGE", "SERIAL"),
 )
 #: The server lives as long as the pipe to this shell is open. The pipe closes with the process that
 #: holds it, however that ends, so no server outlives a killed demo.

@@ -29,7 +29,7 @@ class Rules:
 
     epochs: int
     time_limit_s: float | None = None
-    """End after the epoch in which this time is over."""
+    """End when this time is over, in the middle of an epoch if need be."""
     monitor: str = "val_loss"
     """`loss` or a metric of the training, or `val_...` of the first validation set."""
     keep_best: bool = False
@@ -121,7 +121,9 @@ def follow(
         logger.info("going on after epoch %d of %d", progress.epoch, rules.epochs)
     while progress.epoch < rules.epochs and not _is_over(progress, rules):
         began = time.monotonic()
-        train = trainer.train_epoch(data.epoch_samples(progress.epoch), progress.epoch)
+        train = trainer.train_epoch(
+            data.epoch_samples(progress.epoch), progress.epoch, _elapsed(progress, rules, began)
+        )
         valid = {name: trainer.evaluate(samples) for name, samples in data.valid.items()}
         seconds = time.monotonic() - began
         report = _report(progress, rules, data, train, valid)
@@ -138,6 +140,19 @@ def follow(
         logger.info("keeping the weights of epoch %d", progress.best_epoch)
         return progress.model_copy(update={"metrics": progress.best_metrics})
     return progress
+
+
+def _elapsed(progress: Progress, rules: Rules, began: float) -> Callable[[], float]:
+    """Return what tells the share of the training that is over, by epochs or by its time limit."""
+
+    def share() -> float:
+        by_epochs = progress.epoch / rules.epochs
+        if rules.time_limit_s is None:
+            return by_epochs
+        seconds = progress.seconds + time.monotonic() - began
+        return max(by_epochs, seconds / rules.time_limit_s)
+
+    return share
 
 
 def _is_over(progress: Progress, rules: Rules) -> bool:

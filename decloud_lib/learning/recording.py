@@ -7,8 +7,8 @@ from decloud_lib.models.previews import MAX_SAMPLES, side_by_side
 from decloud_lib.types import Array
 
 if TYPE_CHECKING:
-    from decloud_lib.models.boards import Board
     from decloud_lib.learning.course import Data, EpochReport
+    from decloud_lib.models.boards import Board
     from decloud_lib.models.training import Trainer
     from decloud_lib.tracking import Run
 

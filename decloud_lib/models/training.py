@@ -4,7 +4,7 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -20,6 +20,7 @@ from decloud_lib.types import Array
 logger = logging.getLogger(__name__)
 
 Strategy = Literal["mirrored", "singlecpu"]
+Schedule = Literal["constant", "cosine"]
 _LINE_EVERY_S = 30.0
 
 
@@ -36,6 +37,7 @@ class Optimisation:
     seed: int
     all_metrics: bool = False
     strategy: Strategy = "mirrored"
+    schedule: Schedule = "constant"
 
 
 class Trainer:
@@ -47,11 +49,13 @@ class Trainer:
         """Build and compile the network, with the seed, under the strategy."""
         self._strategy = _strategy(optimisation.strategy)
         self._targets = definition.target_keys
+        self._schedule = optimisation.schedule
+        self._rate = optimisation.learning_rate * self.workers
         keras.utils.set_random_seed(optimisation.seed)
         with self._strategy.scope():
             self.model = definition.build(spec)
             self.model.compile(
-                optimizer=keras.optimizers.Adam(optimisation.learning_rate * self.workers),
+                optimizer=keras.optimizers.Adam(self._rate),
                 loss=dict.fromkeys(self._targets, "mae"),
                 metrics={
                     key: make_metrics(all_metrics=optimisation.all_metrics) for key in self._targets
@@ -65,7 +69,9 @@ class Trainer:
         """Number of devices that share a batch."""
         return int(self._strategy.num_replicas_in_sync)
 
-    def train_epoch(self, samples: tf.data.Dataset, epoch: int) -> dict[str, float]:
+    def train_epoch(
+        self, samples: tf.data.Dataset, epoch: int, elapsed: Callable[[], float]
+    ) -> dict[str, float]:
         """Pass once over the samples and return the loss and the metrics.
 
         Parameters
@@ -74,17 +80,19 @@ class Trainer:
             Batches of (inputs by key, targets by key).
         epoch
             Number of the epoch, from 0, for the log.
+        elapsed
+            Share of the whole training that is over, 0-1, asked at each batch.
 
         Raises
         ------
         TrainingError
             The loss is no number any more, or there is no batch.
         """
+        rate = self._rate if self._schedule == "cosine" else None
+        callbacks = [_ProgressLine(epoch), _Pace(elapsed, rate)]
         try:
             with _unknown_length():
-                history = self.model.fit(
-                    samples, verbose=0, shuffle=False, callbacks=[_ProgressLine(epoch)]
-                )
+                history = self.model.fit(samples, verbose=0, shuffle=False, callbacks=callbacks)
             scores = self._named({name: values[-1] for name, values in history.history.items()})
             loss = scores["loss"]
         except (StopIteration, KeyError) as error:
@@ -191,3 +199,30 @@ class _ProgressLine(keras.callbacks.Callback):  # type: ignore[misc]
         self._next = time.monotonic() + _LINE_EVERY_S
         loss = (logs or {}).get("loss", math.nan)
         logger.info("epoch %d: %d batches, loss %.5f", self._epoch + 1, batch + 1, loss)
+
+
+class _Pace(keras.callbacks.Callback):  # type: ignore[misc]
+    """Ends the training when its time is over, and lets the learning rate fall until then.
+
+    Parameters
+    ----------
+    elapsed
+        Share of the whole training that is over, 0-1.
+    full_rate
+        The rate falls from here to zero along half a cosine; None leaves it alone.
+    """
+
+    def __init__(self, elapsed: Callable[[], float], full_rate: float | None) -> None:
+        super().__init__()
+        self._elapsed, self._full_rate = elapsed, full_rate
+
+    def on_train_batch_begin(self, *_: object, **__: object) -> None:
+        """Set the rate of the batch."""
+        if self._full_rate is not None:
+            share = min(self._elapsed(), 1.0)
+            rate = self._full_rate * 0.5 * (1.0 + math.cos(math.pi * share))
+            self.model.optimizer.learning_rate = rate
+
+    def on_train_batch_end(self, *_: object, **__: object) -> None:
+        """End the epoch early when the time is over."""
+        self.model.stop_training = self._elapsed() >= 1.0

@@ -25,7 +25,9 @@ logger = logging.getLogger(__name__)
 class MakeRoiConfig(StageConfig):
     """Settings of `make_roi`."""
 
-    tiles: str = Field(description="Tiles JSON, as make-tiles writes it.")
+    tiles: str = Field(
+        description="Tiles JSON, as make-tiles writes it.", json_schema_extra={"flags": ["-t"]}
+    )
     output_dir: str = Field(description="Folder of the rasters and of rois.json; it is made.")
     datasets: tuple[str, ...] = Field(
         default=("train", "valid"), min_length=1, description="Names of the data sets."
@@ -39,7 +41,9 @@ class MakeRoiConfig(StageConfig):
         default=256,
         ge=ELEMENTARY_PATCH_PX,
         multiple_of=ELEMENTARY_PATCH_PX,
-        description="Side of the squares that go to one data set as a whole, 10 m pixels.",
+        description="Side of the squares that go to one data set as a whole, 10 m pixels; a "
+        "multiple of 64.",
+        json_schema_extra={"flags": ["-p"]},
     )
     seed: int = Field(default=0, ge=0, description="Seed of the draw.")
     share_ground: bool = Field(

@@ -48,6 +48,11 @@ class TrainConfig(StageConfig):
         description="Step size of the optimiser, per device.",
         json_schema_extra={"flags": ["-lr"]},
     )
+    lr_schedule: Literal["constant", "cosine"] = Field(
+        default="constant",
+        description="cosine: the learning rate falls to zero over the epochs, or over the time "
+        "limit where that is shorter.",
+    )
     batch_size_train: int = Field(
         default=4,
         ge=1,
@@ -98,7 +103,7 @@ class TrainConfig(StageConfig):
     )
     seed: int = Field(default=0, ge=0, lt=2**31, description="Same seed, same weights and order.")
     time_limit_s: float | None = Field(
-        default=None, gt=0.0, description="Stop after the epoch in which so many seconds end."
+        default=None, gt=0.0, description="Stop training when so many seconds are over."
     )
     use_dem: bool = Field(default=True, description="Give the elevation to networks that take it.")
     experiment: str = Field(default="decloud", min_length=1, description="MLflow experiment.")
@@ -189,7 +194,11 @@ def _run(config: TrainConfig, sets: "list[RecordSet]", to: "Destination") -> "Tr
     rules = _rules(config)
     checkpoints, saved = _checkpoints(config, to)
     optimisation = Optimisation(
-        config.learning_rate, config.seed, config.all_metrics, config.strategy
+        config.learning_rate,
+        config.seed,
+        config.all_metrics,
+        config.strategy,
+        config.lr_schedule,
     )
     trainer = Trainer(to.definition, registry.ModelSpec(use_dem=config.use_dem), optimisation)
     with ExitStack() as stack:

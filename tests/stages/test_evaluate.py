@@ -10,9 +10,6 @@ from decloud_lib.models.registry import ModelSpec
 from decloud_lib.models.store import export_model
 from decloud_lib.stages.evaluate import EvaluateConfig, evaluate
 from tests.records import write_records
-from tests.tracked import mlflow_store
-
-__all__ = ["mlflow_store"]
 
 BASELINES = ("linear_gap_filling", "nearest_date")
 

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from decloud_lib import storage
-from decloud_lib.errors import ConfigError, OutputConflictError, ProductError
+from decloud_lib.errors import ConfigError, OutputConflictError, ProductError, SettingsError
 from decloud_lib.raster.read import open_raster
 from decloud_lib.stages.make_roi import MakeRoiConfig, draw_owners, make_roi
 from decloud_lib.types import Window
@@ -152,7 +151,7 @@ def test_a_data_set_without_proportion_gets_nothing():
     ],
 )
 def test_settings_that_cannot_be_are_refused(options, message):
-    with pytest.raises(ValidationError, match=message):
+    with pytest.raises(SettingsError, match=message):
         MakeRoiConfig(tiles="t", output_dir="o", **options)
 
 

@@ -9,9 +9,6 @@ from decloud_lib.models.store import load_model
 from decloud_lib.stages.promote import PromoteConfig, promote
 from decloud_lib.stages.train import TrainConfig, TrainResult, train
 from tests.records import write_records
-from tests.tracked import mlflow_store
-
-__all__ = ["mlflow_store"]
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from decloud_lib import manifest, storage
 from decloud_lib.errors import (
@@ -14,6 +13,7 @@ from decloud_lib.errors import (
     NoSampleError,
     OutputConflictError,
     ProductError,
+    SettingsError,
 )
 from decloud_lib.samples.dataset import read_dataset, record_files
 from decloud_lib.samples.schema import SampleSchema
@@ -406,7 +406,7 @@ def test_missing_regions_and_files_say_what_to_run(tmp_path, own_files):
 )
 def test_outputs_must_fit_their_layouts(changes, message):
     given = {"acquisition_train": LAYOUT, "output_train": "samples/train"} | changes
-    with pytest.raises(ValidationError, match=message):
+    with pytest.raises(SettingsError, match=message):
         SampleConfig(tiles="t", rois="r", **given)
 
 

@@ -10,9 +10,6 @@ from decloud_lib.models.contract import read_contract
 from decloud_lib.models.store import load_model
 from decloud_lib.stages.train import TrainConfig, TrainResult, experiment_name, train
 from tests.records import write_records
-from tests.tracked import mlflow_store
-
-__all__ = ["mlflow_store"]
 
 
 @pytest.fixture
@@ -91,10 +88,12 @@ def test_an_interrupted_training_ends_like_a_whole_one(
 
     original = Trainer.train_epoch
 
-    def interrupted(self: Trainer, samples: object, epoch: int) -> dict[str, float]:
+    def interrupted(
+        self: Trainer, samples: object, epoch: int, elapsed: object
+    ) -> dict[str, float]:
         if epoch == 1:
             raise KeyboardInterrupt
-        return original(self, samples, epoch)
+        return original(self, samples, epoch, elapsed)
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "train_epoch", interrupted)

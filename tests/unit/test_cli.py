@@ -168,7 +168,7 @@ def test_a_refused_value_names_its_option(capsys: pytest.CaptureFixture[str]) ->
     text = refused(capsys, "--eggs", "a", "--minutes", "0")
     assert "--minutes: Input should be greater than 0 (found 0.0)" in text
     assert "--day" in refused(capsys, "--eggs", "a", "--day", "yesterday")
-    assert "--eggs is required" in refused(capsys, "--minutes", "1")
+    assert "--eggs: nothing given, it is required" in refused(capsys, "--minutes", "1")
     assert "salt needs hot water" in refused(
         capsys, "--eggs", "a", "--salted", "--water", "cold_water"
     )

@@ -7,9 +7,6 @@ import pytest
 
 from decloud_lib import storage, tracking
 from decloud_lib.errors import ModelFolderError
-from tests.tracked import mlflow_store
-
-__all__ = ["mlflow_store"]
 
 SIGNATURE = {"s2_t": ("float32", (-1, -1, -1, 4))}
 

@@ -1,6 +1,6 @@
 """The course of a training, with a trainer that needs no network."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,8 +18,12 @@ class FakeTrainer:
     losses: Sequence[float]
     weight: float = 0.0
     orders: list[int] = field(default_factory=list)
+    elapsed: list[float] = field(default_factory=list)
 
-    def train_epoch(self, samples: int, _epoch: int) -> dict[str, float]:
+    def train_epoch(
+        self, samples: int, _epoch: int, elapsed: Callable[[], float]
+    ) -> dict[str, float]:
+        self.elapsed.append(elapsed())
         self.orders.append(samples)
         self.weight += 1.0
         return {"loss": 1.0}
@@ -43,6 +47,15 @@ def run(
     saved = checkpoints.load("w") if checkpoints else Saved(Progress(work="w"))
     data = Data("train", lambda epoch: epoch, {"valid": object()})
     return follow(trainer, data, rules, saved, checkpoints, reports.append), reports
+
+
+def test_each_epoch_is_told_which_share_of_the_training_is_over() -> None:
+    trainer = FakeTrainer([0.1] * 4)
+    run(trainer, Rules(epochs=4))
+    assert trainer.elapsed == [0.0, 0.25, 0.5, 0.75]
+    hurried = FakeTrainer([0.1] * 4)
+    run(hurried, Rules(epochs=4, time_limit_s=1e-9))
+    assert hurried.elapsed[0] >= 1.0
 
 
 def test_it_ends_with_the_last_epoch_and_reports_each() -> None:

@@ -112,10 +112,10 @@ def test_a_loss_that_is_no_number_stops_the_training() -> None:
     batch = {key: value.astype("float32") for key, value in inputs.items()}
     targets = {"s2_target": np.full((1, 16, 16, 4), np.nan, "float32")}
     with pytest.raises(DecloudError, match="the loss became nan in epoch 3; lower the learning"):
-        trainer.train_epoch(tf.data.Dataset.from_tensors((batch, targets)), 2)
+        trainer.train_epoch(tf.data.Dataset.from_tensors((batch, targets)), 2, lambda: 0.0)
     empty = tf.data.Dataset.from_tensors((batch, targets)).take(0)
     with pytest.raises(DecloudError, match="no batch"):
-        trainer.train_epoch(empty, 0)
+        trainer.train_epoch(empty, 0, lambda: 0.0)
 
 
 @pytest.mark.parametrize("name", TRAINABLE)
@@ -129,8 +129,8 @@ def test_a_step_of_training_changes_the_loss(name: str) -> None:
     }
     targets = {key: np.full((2, 16, 16, 4), 0.2, "float32") for key in contract.target_keys}
     samples = tf.data.Dataset.from_tensors((inputs, targets))
-    first = trainer.train_epoch(samples, 0)
-    second = trainer.train_epoch(samples, 1)
+    first = trainer.train_epoch(samples, 0, lambda: 0.0)
+    second = trainer.train_epoch(samples, 1, lambda: 0.5)
     assert set(first) == {"loss", "psnr_db", "psnr_global_db", "mse_dn2", "mae", "rmse"}
     assert second["loss"] < first["loss"]
 
