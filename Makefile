@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT ?= build/demo
+WORKERS ?= 2
 export PYTHONHASHSEED ?= 0
 
 .DEFAULT_GOAL := help
@@ -22,10 +23,10 @@ demo: $(READY) ## products to cloud-free image: OUT=folder, PRODUCTS=folder, ARG
 	$(BIN)/decloud demo --out $(OUT) $(if $(PRODUCTS),--products $(PRODUCTS)) $(ARGS)
 
 test: $(READY) lint ## lint, types, contracts and the whole suite that needs no Docker
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 test-fast: $(READY) ## unit and stage tests only
-	$(BIN)/python -m pytest tests/unit tests/stages $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) tests/unit tests/stages $(ARGS)
 
 test-containers: $(READY) ## the image and the preprocessing pipeline in it (needs a Docker engine)
 	PYTHON=$(BIN)/python bash docker/test.sh
@@ -46,7 +47,7 @@ lock: ## pin requirements/*.in again (needs uv)
 	cd requirements && uv pip compile all.in $(LOCK_OPTIONS) -o all.lock && uv pip compile image.in -c all.lock $(LOCK_OPTIONS) -o image.lock
 
 images: ## build the CPU image
-	docker build -f docker/Dockerfile -t decloud:cpu .
+	docker/build.sh
 
 k8s-validate: $(READY) ## render the manifests and check them
 	$(BIN)/python -m pytest tests/k8s $(ARGS)

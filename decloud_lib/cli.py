@@ -189,8 +189,10 @@ def show_result(result: Any, *, as_json: bool) -> None:
     cls=LazyGroup,
     invoke_without_command=True,
     context_settings={"max_content_width": 100},
-    epilog="Each command explains itself with --help. Options may be written with dashes or with "
-    "underscores.",
+    epilog="New here: 'decloud demo' runs the whole chain on products that it makes itself. The "
+    "commands stand in the order of the work, and each explains itself with --help. Options may be "
+    "written with dashes or with underscores; a list takes several values after its name. Wrong "
+    "input ends with status 2 and one line on standard error.",
 )
 @click.version_option(__version__, prog_name="decloud")
 @click.pass_context

@@ -84,7 +84,7 @@ STAGES = {
         "decloud_lib.stages.evaluate:EvaluateConfig:evaluate",
         "Score a network beside baselines on the same samples.",
         "decloud evaluate --test-records samples/os2/valid --savedmodel models/NAME \\\n"
-        "  --baselines linear_gap_filling --baselines nearest_date --output scores/os2",
+        "  --baselines linear_gap_filling nearest_date --output scores/os2",
     ),
     "promote": StageCommand(
         "decloud_lib.stages.promote:PromoteConfig:promote",

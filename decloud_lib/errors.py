@@ -56,5 +56,9 @@ class NoSampleError(DecloudError):
     """A search or a data set that came out empty."""
 
 
+class RecordError(DecloudError):
+    """A record file that is damaged or cut short."""
+
+
 class ModelFolderError(DecloudError):
     """A model folder without a usable network or contract."""

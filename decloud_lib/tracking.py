@@ -185,7 +185,10 @@ def open_run(
     with _calling():
         experiment_id = None if run_id else _experiment_id(experiment)
         active = mlflow.start_run(
-            run_id=run_id, experiment_id=experiment_id, run_name=name, tags=dict(tags or {})
+            run_id=run_id,
+            experiment_id=experiment_id,
+            run_name=None if run_id else name,
+            tags=dict(tags or {}),
         )
     with active:
         yield Run(active.info.run_id)
@@ -370,6 +373,11 @@ def _calling() -> Iterator[None]:
 
 def _explained(error: Exception) -> TrackingError:
     first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return TrackingError(
-        f"MLflow at {tracking_uri()}: {first[:300]}; check MLFLOW_TRACKING_URI and the server"
-    )
+    said = first.partition(". ")[0][:300].rstrip(".")
+    action = "check MLFLOW_TRACKING_URI and the server"
+    if "not found" in said:
+        action = (
+            "check the name (models:/NAME@ALIAS, models:/NAME/VERSION or runs:/RUN_ID) and "
+            "MLFLOW_TRACKING_URI"
+        )
+    return TrackingError(f"MLflow at {tracking_uri()}: {said}; {action}")

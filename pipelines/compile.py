@@ -38,6 +38,7 @@ def compile_text(pipeline: Callable[..., Any]) -> str:
 @click.command("compile")
 @click.option(
     "--out",
+    type=click.Path(file_okay=False),
     default="build/pipelines",
     show_default=True,
     metavar="FOLDER",

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 from pydantic import Field
 
-from decloud_lib import __version__, storage, tracking
+from decloud_lib import manifest, storage, tracking
 from decloud_lib.cli import stage_command
 from decloud_lib.commands import StageCommand
 from decloud_lib.config import StageConfig
@@ -44,7 +44,7 @@ MODEL = "crga_os2_david"
 PATCH_PX = 64
 #: Fewer positions than this cannot be split by place: the target dates are split instead.
 FEW_POSITIONS = 16
-VALID_EVERY = 3
+VALID_EVERY = 5
 SPLITS = {
     False: "Training and scoring patches lie in different parts of the tile.",
     True: "Training and scoring use different target dates; training saw no image of the latter.",
@@ -245,7 +245,7 @@ def _sample(demo: _Demo, *, by_time: bool) -> None:
         props=[0.75, 0.25],
         patchsize=PATCH_PX,
         maxntrain=400,
-        maxnvalid=100,
+        maxnvalid=80,
         valid_every=VALID_EVERY if by_time else 0,
         seed=demo.config.seed,
     )
@@ -329,7 +329,7 @@ def _summarise(
         mlflow_tracking_uri=os.environ["MLFLOW_TRACKING_URI"],
         mlflow_run_id=trained.run_id,
         bucket=demo.root,
-        code_version=__version__,
+        code_version=manifest.code_version(),
         machine=f"{psutil.cpu_count()} cores, {memory:.0f} GiB, {platform.machine()}",
     )
 

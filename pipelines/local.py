@@ -178,7 +178,9 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def _failure(name: str, message: str, tasks: tuple[TaskRun, ...], logs: Path) -> PipelineError:
-    failed = next((task for task in tasks if task.ok is False), None)
+    # A task without an end was running when the runner broke down.
+    ended_badly = [task for task in tasks if task.ok is False]
+    failed = next(iter([*ended_badly, *(task for task in tasks if task.ok is None)]), None)
     log = failed.log if failed else logs / "pipeline.log"
     lines = log.read_text("utf-8").splitlines() if log.exists() else []
     tail = tuple(line for line in lines if line.strip())[-_TAIL_LINES:]

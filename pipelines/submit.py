@@ -1,6 +1,8 @@
 """Run a pipeline: on a cluster's Kubeflow, or here with the local runner (`decloud submit`)."""
 
 import json
+import logging
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +12,7 @@ from decloud_lib.cli import configure_logging, task_environment
 from decloud_lib.errors import ConfigError
 from pipelines.compile import PIPELINES, compile_to
 from pipelines.local import run_local
-from pipelines.runs import DockerOptions
+from pipelines.runs import DockerOptions, PipelineError
 
 
 @click.command(
@@ -19,7 +21,7 @@ from pipelines.runs import DockerOptions
     "  decloud submit preprocessing -a products=s3://decloud/raw -a prepared=s3://decloud/prepared\n"
     "  decloud submit training --host http://localhost:8080 -a epochs=50 ...",
 )
-@click.argument("name", type=click.Choice(list(PIPELINES)))
+@click.argument("name", type=click.Choice(list(PIPELINES)), metavar="PIPELINE")
 @click.option(
     "-a",
     "--argument",
@@ -39,6 +41,7 @@ from pipelines.runs import DockerOptions
 )
 @click.option(
     "--out",
+    type=click.Path(file_okay=False),
     default="build/runs",
     show_default=True,
     metavar="FOLDER",
@@ -85,11 +88,32 @@ def parse_arguments(pairs: tuple[str, ...]) -> dict[str, Any]:
 
 
 def submit_package(package: Path, arguments: dict[str, Any], host: str, experiment: str) -> str:
-    """Start a compiled pipeline on a Kubeflow host and return the run's identifier."""
-    import kfp
+    """Start a compiled pipeline on a Kubeflow host and return the run's identifier.
 
-    client = kfp.Client(host=host)
-    run = client.create_run_from_pipeline_package(
-        str(package), arguments=arguments, experiment_name=experiment
-    )
+    Raises
+    ------
+    PipelineError
+        The host cannot be reached, or refuses.
+    """
+    import kfp
+    from kfp_server_api import ApiException
+    from urllib3.exceptions import HTTPError
+
+    # Each attempt would be told in five lines; the last one is.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            client = kfp.Client(host=host)
+        run = client.create_run_from_pipeline_package(
+            str(package), arguments=arguments, experiment_name=experiment
+        )
+    except (ApiException, HTTPError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise PipelineError(
+            f"Kubeflow at {host} did not take the pipeline ({reason}); check --host, the "
+            "arguments, and that the address leads to its API",
+            None,
+            (),
+        ) from error
     return str(run.run_id)

@@ -176,7 +176,10 @@ class AcquisitionsLayout:
         if new.is_origin and new.s2 is None:
             fail("it is the timeframe origin, so it needs an S2 image")
         if new.is_origin and self._origins():
-            fail(f"{self._origins()[0]!r} is the timeframe origin already; there can be only one")
+            fail(
+                f"{self._origins()[0]!r} is the timeframe origin already; there can be only one: "
+                "take timeframe_origin from one of the two"
+            )
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -86,9 +86,12 @@ def _draw_series(
     out: Path, covers: Sequence[Cover], series: Sequence[str], window: Window
 ) -> Path | None:
     by_name = {cover.product.name: cover for cover in covers}
+    rebuilt = {
+        by_name[storage.name_of(uri).removesuffix("_reconstructed.tif")]: uri for uri in series
+    }
+    in_order = sorted(rebuilt.items(), key=lambda item: item[0].product.acquired)
     inputs, outputs = [], []
-    for uri in sorted(series)[:_SERIES_DATES]:
-        cover = by_name[storage.name_of(uri).removesuffix("_reconstructed.tif")]
+    for cover, uri in in_order[:_SERIES_DATES]:
         label = f"{_day(cover.product)}, {cover.cloud_percent:.0f} % cloud"
         inputs.append(Panel(label, _picture(cover.product, window)))
         with open_raster(uri) as reader:

@@ -48,15 +48,25 @@ class Summary(BaseModel):
 
     @property
     def verdict(self) -> str:
-        """Say honestly how the network compares with interpolation."""
+        """Say honestly how the network compares with interpolation, score by score."""
         model, linear = self.scores["model"], self.scores["linear_gap_filling"]
         gain = model.psnr_db - linear.psnr_db
-        if gain > 0:
-            return (
-                f"The network beats linear gap-filling by {gain:.2f} dB PSNR "
-                f"on {self.patches} held-out patches."
-            )
+        better = [
+            name.removesuffix("_deg").upper()
+            for name in ("mae", "ssim", "sam_deg")
+            if (getattr(model, name) > getattr(linear, name)) == (name == "ssim")
+        ]
+        others = [name for name in ("MAE", "SSIM", "SAM") if name not in better]
+        said = [
+            f"better in {' and '.join(better)}" if better else "",
+            f"worse in {' and '.join(others)}" if others else "",
+        ]
+        beats = (
+            f"beats linear gap-filling by {gain:.2f} dB PSNR"
+            if gain > 0
+            else f"does not beat linear gap-filling: it is {-gain:.2f} dB PSNR below"
+        )
         return (
-            f"The network does not beat linear gap-filling: it is {-gain:.2f} dB PSNR below it "
-            f"on {self.patches} held-out patches. It is a small network trained for a short time."
+            f"The network {beats} on {self.patches} held-out patches; it is "
+            f"{', '.join(part for part in said if part)}. It is small and trained for minutes only."
         )

@@ -106,7 +106,8 @@ def get(name: str) -> ModelDefinition:
     """
     _load()
     if name not in _known:
-        raise ConfigError(f"no model {name!r}; known: {', '.join(names())}")
+        known = (" = ".join((item, *_known[item].aliases)) for item in names())
+        raise ConfigError(f"no model {name!r}; known: {', '.join(known)}")
     return _known[name]
 
 

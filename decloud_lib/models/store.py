@@ -146,7 +146,9 @@ def load_model(folder: Path) -> ServedModel:
     try:
         saved = tf.saved_model.load(str(folder))
     except (OSError, ValueError, tf.errors.OpError) as error:
-        raise ModelFolderError(f"{folder}: no readable SavedModel ({error})") from error
+        raise ModelFolderError(
+            f"{folder}: no readable SavedModel ({error}); export the model again"
+        ) from error
     missing = [name for name in (PREDICT, SERVE) if name not in saved.signatures]
     if missing:
         raise ModelFolderError(

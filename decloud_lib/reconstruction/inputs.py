@@ -15,6 +15,8 @@ from decloud_lib.types import Array
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: How many dates before, at and after the image to rebuild are considered at most.
 MAX_DATES = 12
+_CHECK_S1 = "check --s1-dir, or run prepare-s1"
+_CHECK_S2 = "check --s2-dir, or run prepare-s2"
 
 Dated = TypeVar("Dated", PreparedS1, PreparedS2)
 
@@ -160,7 +162,8 @@ def _side(
         word = "before" if sign < 0 else "after"
         raise NoSampleError(
             f"no S2 date {span} {word} {_when(target)} ({target.name}); found "
-            f"{_listed(others)}; prepare more dates or widen --min-days and --max-days"
+            f"{_listed(others)}; "
+            + ("prepare more dates or widen --min-days and --max-days" if others else _CHECK_S2)
         )
     return found
 
@@ -174,7 +177,7 @@ def _with_sar(
         raise NoSampleError(
             f"no S1 image within {gap_ms / 3_600_000:g} h of the S2 dates "
             f"{_listed(optical)} around {_when(target)}; found S1 {_listed(s1)}; "
-            "prepare more S1 dates or raise --maxgap"
+            + ("prepare more S1 dates or raise --maxgap" if s1 else _CHECK_S1)
         )
     used = {sar.uri: sar for item in kept for sar in partners[item.name]}
     return kept, tuple(sorted(used.values(), key=lambda item: (item.acquired, item.uri)))
@@ -185,8 +188,12 @@ def _sar_at(target: PreparedS2, s1: Sequence[PreparedS1], gap_ms: int) -> tuple[
     if not found:
         raise NoSampleError(
             f"no S1 image within {gap_ms / 3_600_000:g} h of {_when(target)} ({target.name}); "
-            f"found S1 {_listed(s1)}; prepare more S1 dates, raise --maxgap, or use a model "
-            "without s1_t"
+            f"found S1 {_listed(s1)}; "
+            + (
+                "prepare more S1 dates, raise --maxgap, or use a model without s1_t"
+                if s1
+                else _CHECK_S1
+            )
         )
     return tuple(found)
 

@@ -6,12 +6,14 @@ from pathlib import Path
 import tensorflow as tf
 
 from decloud_lib.bands import S2_SCALE
-from decloud_lib.errors import ConfigError, NoSampleError
+from decloud_lib.errors import ConfigError, NoSampleError, RecordError
 from decloud_lib.samples.schema import SampleSchema
 from decloud_lib.samples.shards import RECORDS
 
 _READ_BYTES = 8 << 20
 _OPEN_FILES = 8
+#: Around the data of a record: its length and two checksums.
+_FRAME_BYTES = 16
 
 
 def record_files(folder: Path) -> list[Path]:
@@ -21,10 +23,14 @@ def record_files(folder: Path) -> list[Path]:
     ------
     NoSampleError
         There is none; a folder that does not exist is not made.
+    RecordError
+        A file that does not consist of whole records.
     """
     found = [folder] if folder.is_file() else sorted(folder.glob(f"*{RECORDS}"), key=_rank)
     if not found:
         raise NoSampleError(f"{folder}: no *{RECORDS} file; expected a folder made by sampling")
+    for path in found:
+        _check_whole(path)
     return found
 
 
@@ -85,6 +91,20 @@ def read_dataset(  # noqa: PLR0913 - each says one thing, and callers name them
         _parser(schema, inputs, targets), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
     return samples.batch(batch, drop_remainder=drop_remainder).prefetch(tf.data.AUTOTUNE)
+
+
+def _check_whole(path: Path) -> None:
+    """Follow the lengths of the records to the end: a cut file is seen before the training."""
+    size, position = path.stat().st_size, 0
+    with path.open("rb") as file:
+        while position < size:
+            file.seek(position)
+            position += _FRAME_BYTES + int.from_bytes(file.read(8), "little")
+    if position != size:
+        raise RecordError(
+            f"{path}: found {size} bytes, which are no whole TFRecords; it is damaged or cut "
+            "short: copy it again, or make the samples again"
+        )
 
 
 def _open(names: object) -> tf.data.Dataset:

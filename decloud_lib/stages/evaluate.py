@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, model_validator
 
-from decloud_lib import __version__, manifest, storage, tracking
+from decloud_lib import manifest, storage, tracking
 from decloud_lib.config import StageConfig
 from decloud_lib.errors import ConfigError
 from decloud_lib.models import registry
@@ -201,7 +201,9 @@ def _record(
             name=f"evaluate {storage.name_of(scored)}",
             run_id=config.run_id,
             # A run of a training keeps its own labels.
-            tags=None if config.run_id else {"stage": "evaluate", "code_version": __version__},
+            tags=None
+            if config.run_id
+            else {"stage": "evaluate", "code_version": manifest.code_version()},
         ) as run,
     ):
         run.log_metrics(values)

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
-from decloud_lib import __version__, storage, tracking
+from decloud_lib import manifest, storage, tracking
 from decloud_lib.config import StageConfig
 from decloud_lib.errors import ConfigError, ModelFolderError
 
@@ -75,7 +75,7 @@ def promote(config: PromoteConfig) -> PromoteResult:
             f"give the run that made it"
         )
     scores = _scores(config.scores)
-    tags = {"code_version": __version__, "savedmodel": config.savedmodel}
+    tags = {"code_version": manifest.code_version(), "savedmodel": config.savedmodel}
     tags |= {f"score.{name}": f"{value:.6g}" for name, value in scores.items()}
     version = tracking.register(config.run_id, config.name, config.alias, tags)
     uri = f"models:/{config.name}@{config.alias}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from decloud_lib import bands, manifest, storage
 from decloud_lib.config import StageConfig
@@ -117,16 +117,24 @@ class ReconstructConfig(ReconstructOptions):
     )
     s1_dir: str | None = Field(
         default=None,
-        description="Folder of prepared S1 images to choose from, where no list is given.",
+        description="Prepared S1 images to choose from where no list is given: S1_PREPARE, or a "
+        "tile's folder in it.",
     )
     s2_dir: str | None = Field(
         default=None,
-        description="Folder of prepared S2 products to choose from, where no list is given.",
+        description="Prepared S2 products to choose from where no list is given: S2_PREPARE, or a "
+        "tile's folder in it.",
     )
     output: str = Field(
-        pattern=r"\.tiff?$",
-        description="Image to write: URI of a GeoTIFF (.tif); its manifest is written beside it.",
+        description="Image to write: URI of a GeoTIFF (.tif); its manifest is written beside it."
     )
+
+    @field_validator("output")
+    @classmethod
+    def _is_tif(cls, value: str) -> str:
+        if not value.endswith((".tif", ".tiff")):
+            raise ValueError("expected the name of a GeoTIFF, with .tif at its end")
+        return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from decloud_lib import manifest, storage
-from decloud_lib.acquisitions import load_layout
+from decloud_lib.acquisitions import AcquisitionsLayout, load_layout
+from decloud_lib.acquisitions.acquisition_factory import shipped_layouts
 from decloud_lib.arrays.layout import Conflicts
 from decloud_lib.config import StageConfig
 from decloud_lib.errors import ConfigError, NoSampleError, OutputConflictError
@@ -181,7 +182,7 @@ def _requests(config: SampleConfig, tiles: TilesFile, rois: RoisFile) -> list[Da
     limits = {"train": config.maxntrain, "valid": config.maxnvalid, "test": config.maxntest}
     found: list[DataSetRequest] = []
     for split, layout_name, output in config.asked():
-        layout = load_layout(layout_name, storage.read_text)
+        layout = _load_layout(layout_name)
         if tiles.s1_root is None and any(layout.has_s1(name) for name in layout.names):
             raise ConfigError(
                 f"{layout_name} asks for Sentinel-1, and {config.tiles} has no S1_ROOT_DIR; "
@@ -192,6 +193,16 @@ def _requests(config: SampleConfig, tiles: TilesFile, rois: RoisFile) -> list[Da
         rasters = rois.rasters(split, tiles.tiles)
         found.append(DataSetRequest(split, number, layout, name, output, limits[split], rasters))
     return found
+
+
+def _load_layout(name_or_uri: str) -> AcquisitionsLayout:
+    try:
+        return load_layout(name_or_uri, storage.read_text)
+    except storage.MissingFileError as error:
+        raise ConfigError(
+            f"{name_or_uri}: there is no such layout; expected a JSON file or one of "
+            f"{', '.join(shipped_layouts())}"
+        ) from error
 
 
 def _plan(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from decloud_lib import __version__, manifest, storage, tracking
+from decloud_lib import manifest, storage, tracking
 from decloud_lib.config import StageConfig
 from decloud_lib.errors import ConfigError, OutputConflictError
 from decloud_lib.models import registry
@@ -156,7 +156,11 @@ def train(config: TrainConfig) -> TrainResult:
     spec = registry.ModelSpec(use_dem=config.use_dem)
     sets = find_record_sets((config.training_record, *config.valid_records))
     contract = definition.contract(spec).model_copy(
-        update={"layout": sets[0].layout, "data_fingerprint": sets[0].fingerprint}
+        update={
+            "layout": sets[0].layout,
+            "data_fingerprint": sets[0].fingerprint,
+            "code_version": manifest.code_version(),
+        }
     )
     for item in sets:
         item.check(contract, definition.target_keys)
@@ -266,7 +270,7 @@ def _open_run(
     tags = {
         "stage": "train",
         "model": to.definition.name,
-        "code_version": __version__,
+        "code_version": to.contract.code_version,
         "data_fingerprint": to.contract.data_fingerprint or "",
     }
     return tracking.open_run(

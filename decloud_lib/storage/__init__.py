@@ -5,6 +5,7 @@ is follows from the standard variables of the AWS SDK (`AWS_ENDPOINT_URL`, `AWS_
 `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, profiles, pod identity); GDAL is told the same endpoint.
 """
 
+import re
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -53,11 +54,26 @@ __all__ = [
 
 
 _DOWNLOADS = 8
+#: Two letters at least: one is a drive.
+_OTHER_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/+")
 
 
 def is_s3(uri: str) -> bool:
-    """Say whether a URI lies in a bucket."""
-    return uri.startswith(s3.SCHEME)
+    """Say whether a URI lies in a bucket.
+
+    Raises
+    ------
+    StorageError
+        Another scheme: taken for a local path, it would become a folder of that name.
+    """
+    if uri.startswith(s3.SCHEME):
+        return True
+    if scheme := _OTHER_SCHEME.match(uri):
+        raise StorageError(
+            f"{uri}: {scheme[0]} is no place that can be used; expected s3://bucket/prefix or a "
+            "local path"
+        )
+    return False
 
 
 def join(uri: str, *parts: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
+from decloud_lib.errors import StorageError
 from decloud_lib.storage.failures import s3_errors
 
 if TYPE_CHECKING:
@@ -80,7 +81,13 @@ def _cached_client(_pid: int, settings: Variables) -> "S3Client":
     # A session of its own: the default one is not safe to share between threads. boto3 reads
     # AWS_DEFAULT_REGION only, GDAL both.
     session = boto3.session.Session(region_name=values.get("AWS_REGION"))
-    made: S3Client = session.client("s3", config=_CONFIG)
+    try:
+        made: S3Client = session.client("s3", config=_CONFIG)
+    except ValueError as error:
+        raise StorageError(
+            f"the S3 server cannot be named so ({error}); expected AWS_ENDPOINT_URL as "
+            "http://host:port or https://host"
+        ) from error
     if "amazonaws.com" not in made.meta.endpoint_url:
         # Bucket names are no host names on other servers.
         config = _CONFIG.merge(Config(s3={"addressing_style": "path"}))

@@ -75,7 +75,10 @@ def s3_errors(uri: str, server: str) -> Iterator[None]:
     except ClientError as error:
         raise _of_answer(uri, server, error) from error
     except ParamValidationError as error:
-        raise StorageError(f"{uri}: no S3 server has such names: {error}") from error
+        # What follows is a regular expression of ten lines' length.
+        reason = str(error).removeprefix("Parameter validation failed:").split(": Bucket name")[0]
+        message = f"{uri}: no S3 server has such names: {reason.strip()}"
+        raise StorageError(f"{message}; expected s3://bucket/prefix") from error
     except (NoCredentialsError, PartialCredentialsError) as error:
         message = f"{uri}: no credentials for {server}"
         raise StorageError(

@@ -140,4 +140,3 @@ def test_the_default_name_of_the_image_is_the_one_that_the_pipelines_use():
     script = (ROOT / "docker" / "build.sh").read_text()
 
     assert f"image=${{1:-{images.CPU}}}" in script
-    assert f"-t {images.CPU} " in (ROOT / "Makefile").read_text()

@@ -86,6 +86,13 @@ def test_network_tasks_ask_for_gpus_when_there_are_some(monkeypatch: pytest.Monk
     assert accelerator["resourceCount"] == "2"
 
 
+def test_a_file_is_no_folder_to_write_to(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = CliRunner().invoke(cli.app, ["compile", "--out", str(tmp_path / "file")])
+    assert done.exit_code == 2
+    assert "is a file" in done.output
+
+
 def test_the_command_writes_all_pipelines(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli.app, ["compile", "--out", str(tmp_path)])
     assert done.exit_code == 0, done.output

@@ -8,7 +8,7 @@ import pytest
 from decloud_lib import storage
 from pipelines.compile import PIPELINES
 from pipelines.local import run_local
-from pipelines.runs import PipelineError, PipelineRun
+from pipelines.runs import PipelineRun
 from tests.products import small_delivery
 
 LAYOUT = "AL-CRGA-OS2-clear-neighbours"
@@ -129,48 +129,3 @@ def test_the_whole_chain_ends_with_registered_network_and_images(
     )
     assert series.output
     assert all(storage.exists(uri) for uri in series.output)
-
-
-def test_missing_products_fail_the_listing(s3: str, tmp_path: Path) -> None:
-    says = "task 'list-products(-2)?' failed: ProductError: .*no product found; expected"
-    with pytest.raises(PipelineError, match=says) as caught:
-        run("preprocessing", tmp_path, products=f"{s3}/raw", prepared=f"{s3}/prepared")
-    assert "\n" not in str(caught.value)
-
-
-def test_half_a_radar_pair_fails_the_preparation(delivered: str, tmp_path: Path) -> None:
-    radar = storage.list_files(f"{delivered}/raw/SENTINEL1")
-    keep = next(entry.uri for entry in radar if "_vh_" in entry.uri)
-    for entry in radar:
-        if entry.uri != keep:
-            storage.delete(entry.uri)
-    optical = storage.list_children(f"{delivered}/raw/SENTINEL2")[0]
-    for product in storage.list_children(optical)[1:]:
-        storage.delete_prefix(product)
-        storage.delete(product)
-    with pytest.raises(PipelineError, match="vv") as caught:
-        prepare(delivered, tmp_path)
-    assert caught.value.task is not None
-    assert caught.value.task.name in {"prepare-s1", "list-products", "list-products-2"}
-    # The optical product of the same run is prepared all the same.
-    assert storage.list_files(f"{delivered}/prepared/S2_PREPARE")
-
-
-def test_a_missing_bucket_fails_the_pipeline(s3: str, tmp_path: Path) -> None:
-    with pytest.raises(PipelineError, match="there is no bucket"):
-        run(
-            "preprocessing", tmp_path, products="s3://no-such-bucket/raw", prepared=f"{s3}/prepared"
-        )
-
-
-def test_wrong_bucket_keys_fail_the_pipeline(
-    rclone_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret-key")
-    with pytest.raises(PipelineError, match="refuses these credentials"):
-        run(
-            "preprocessing",
-            tmp_path,
-            products=f"{rclone_bucket}/raw",
-            prepared=f"{rclone_bucket}/prepared",
-        )

@@ -1,5 +1,6 @@
 """`decloud submit`: here with the local runner, or on a host."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from decloud_lib.errors import ConfigError
 from pipelines.compile import PIPELINES, compile_to
+from pipelines.runs import PipelineError
 from pipelines.submit import parse_arguments, submit_package
 
 DECLOUD = Path(sys.executable).with_name("decloud")
@@ -50,6 +52,16 @@ def test_a_failing_task_ends_the_command_with_2_and_one_line(tmp_path: Path) -> 
     assert last.startswith("error: pipeline 'preprocessing': task 'list-products")
     assert "no product found; expected" in last
     assert "Traceback" not in done.stderr
+
+
+def test_a_host_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        host = f"http://127.0.0.1:{free.getsockname()[1]}"
+    package = compile_to(PIPELINES["preprocessing"], tmp_path / "preprocessing.yaml")
+    with pytest.raises(PipelineError, match=f"Kubeflow at {host} .*; check --host") as caught:
+        submit_package(package, {}, host, "spring")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_host_gets_the_compiled_pipeline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

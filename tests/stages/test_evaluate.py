@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from decloud_lib.errors import ConfigError, ModelFolderError
+from decloud_lib.errors import ConfigError, ModelFolderError, SettingsError
 from decloud_lib.models import registry
 from decloud_lib.models.registry import ModelSpec
 from decloud_lib.models.store import export_model
@@ -109,5 +109,5 @@ def test_a_missing_model_folder_is_named(records: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("given", [{}, {"savedmodel": "a", "model": "b"}])
 def test_one_model_must_be_given(given: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match="one of the two"):
+    with pytest.raises(SettingsError, match="one of the two"):
         EvaluateConfig(test_records=("a",), output="b", **given)

@@ -11,6 +11,7 @@ from decloud_lib.errors import (
     DecloudError,
     ModelFolderError,
     OutputConflictError,
+    SettingsError,
 )
 from decloud_lib.models.contract import ModelContract
 from decloud_lib.stages.reconstruct import ReconstructConfig, manifest_uri, reconstruct
@@ -377,8 +378,13 @@ def test_a_network_with_dates_and_a_reach_is_refused() -> None:
 
 
 def test_days_must_be_in_order(scene: Scene, identity: Path) -> None:
-    with pytest.raises(ValueError, match="above max_days"):
+    with pytest.raises(SettingsError, match="above max_days"):
         config_of(scene, identity, "image.tif", min_days=20, max_days=10)
+
+
+def test_the_output_must_be_a_geotiff(scene: Scene, identity: Path) -> None:
+    with pytest.raises(SettingsError, match=r"output: expected .* .tif at its end .found 'a.jpg'"):
+        config_of(scene, identity, "a.jpg")
 
 
 def test_the_span_of_the_training_layout_is_the_default(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from decloud_lib import manifest, storage
-from decloud_lib.errors import ConfigError, NoSampleError
+from decloud_lib.errors import ConfigError, NoSampleError, SettingsError
 from decloud_lib.stages.reconstruct import ReconstructConfig, reconstruct
 from decloud_lib.stages.reconstruct_series import ReconstructSeriesConfig, reconstruct_series
 from tests.unit.reconstruction.scenes import (
@@ -122,5 +122,5 @@ def test_settings_that_are_wrong_for_all_dates_end_the_series_at_once(
 
 
 def test_a_period_must_be_in_order(scene: Scene, model: Path) -> None:
-    with pytest.raises(ValueError, match="is after end"):
+    with pytest.raises(SettingsError, match="is after end"):
         config_of(scene, model, start=date(2020, 6, 2), end=date(2020, 6, 1))

@@ -375,6 +375,8 @@ def test_missing_regions_and_files_say_what_to_run(tmp_path, own_files):
     test = valid_set(tmp_path, "test", "test")
     with pytest.raises(ConfigError, match="TEST_TILES is missing or empty; it names tiles for tra"):
         sample(config(tmp_path, own_files, **test))
+    with pytest.raises(ConfigError, match=r"AL-NONE: there is no such layout.*AL-CRGA-OS2-clear"):
+        sample(config(tmp_path, own_files, acquisition_train="AL-NONE"))
     (tmp_path / "ROI" / "T31TEJ_train.tif").unlink()
     with pytest.raises(ConfigError, match="region raster is missing; run make-roi"):
         sample(config(tmp_path, own_files))

@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 from decloud_lib import cli
 from decloud_lib.commands import COMMANDS, STAGES, StageCommand
 from decloud_lib.config import StageConfig
-from decloud_lib.errors import ProductError
+from decloud_lib.errors import ProductError, SettingsError
 
 DECLOUD = Path(sys.executable).with_name("decloud")
 
@@ -172,6 +172,41 @@ def test_a_refused_value_names_its_option(capsys: pytest.CaptureFixture[str]) ->
     assert "salt needs hot water" in refused(
         capsys, "--eggs", "a", "--salted", "--water", "cold_water"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (
+            ["boil", "--egs", "a"],
+            "such option '--egs'. Did you mean '--eggs'?; see decloud boil --",
+        ),
+        (["boil", "--eggs", "a", "--minutes", "b"], "not a valid float; see decloud boil --help"),
+        (["boil", "--eggs", "a", "--minutes", "0"], "(found 0.0); see decloud boil --help"),
+        (["bake"], "No such command 'bake'; see decloud --help"),
+    ],
+)
+def test_wrong_usage_is_one_line_too(
+    capsys: pytest.CaptureFixture[str], words: list[str], says: str
+) -> None:
+    assert cli.main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert says in line
+
+
+def test_refused_settings_are_one_line_in_python_and_in_a_task() -> None:
+    with pytest.raises(SettingsError) as caught:
+        BoilConfig(eggs=("a",), minutes=0, salt=1)
+    text = "minutes: Input should be greater than 0 (found 0); salt: there is no such field"
+    assert str(caught.value) == f"BoilConfig: {text}"
+
+
+def test_a_command_without_options_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["boil"]) == 2
+    shown = capsys.readouterr().err
+    # What must be given comes first.
+    assert shown.index("--eggs TEXT...") < shown.index("--minutes")
 
 
 def test_an_unknown_option_or_command_is_a_usage_error(

@@ -438,6 +438,38 @@ def check_refused(bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         rasterio.open(storage.gdal_path(f"{bucket}/x"))
 
 
+@pytest.mark.parametrize("uri", ["gs://bucket/key", "s3:/bucket/key", "file:///tmp/key", "s3:/"])
+def test_another_scheme_is_no_local_folder(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tries: list[Callable[[], object]] = [
+        lambda: storage.list_files(uri),
+        lambda: storage.write_bytes(uri, b""),
+        lambda: storage.download(uri, tmp_path / "x"),
+        lambda: storage.staged(uri).__enter__(),
+        lambda: storage.local_copy(uri).__enter__(),
+    ]
+    for attempt in tries:
+        with pytest.raises(StorageError, match="expected s3://bucket/prefix or a local path"):
+            attempt()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_server_without_scheme_is_said(monkeypatch: pytest.MonkeyPatch, s3: str) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "localhost:9000")
+    with pytest.raises(StorageError, match=r"localhost:9000.*expected AWS_ENDPOINT_URL as http"):
+        storage.list_files(s3)
+
+
+def test_an_impossible_bucket_name_is_said_shortly(s3: str) -> None:
+    with pytest.raises(
+        StorageError, match=r'bucket name "No!"; expected s3://bucket/pre'
+    ) as caught:
+        storage.list_files("s3://No!/key")
+    assert len(str(caught.value)) < 150
+
+
 def test_missing_credentials_are_said(monkeypatch: pytest.MonkeyPatch, s3: str) -> None:
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -489,9 +521,14 @@ def test_a_window_is_read_straight_from_the_bucket(
     rclone_bucket: str, name: str, tmp_path: Path
 ) -> None:
     uri = f"{rclone_bucket}/deep/{name}"
+    _upload_raster(uri, tmp_path, value=1, size=1500)
+    assert _read_window(uri) == 1
+
+
+def test_what_gdal_kept_of_a_file_does_not_outlive_it(s3: str, tmp_path: Path) -> None:
+    uri = f"{s3}/deep/x.tif"
     _upload_raster(uri, tmp_path, value=1)
     assert _read_window(uri) == 1
-    # What GDAL kept of a file must not outlive it.
     _upload_raster(uri, tmp_path, value=2, size=700)
     assert _read_window(uri) == 2
     storage.delete(uri)

@@ -58,24 +58,25 @@ def find_pair(uri: str) -> S1Pair:
     Raises
     ------
     ProductError
-        The name is not that of a delivered file, or one of the two files is not there.
+        The name is not that of a delivered file, or one of the two files is not there, or both.
     """
     file_name = storage.name_of(uri)
     name = parse_s1_name(file_name)
     if name.polarisation == "vvvh" or name.is_prepared:
         raise ProductError(f"{uri}: is prepared already; expected the VH file as delivered")
-    found: dict[str, storage.Entry] = {}
-    for polarisation in ("vv", "vh"):
-        sibling = _sibling(uri, polarisation)
-        entry = storage.stat(sibling)
-        if entry is None:
-            raise ProductError(
-                f"{sibling}: there is no such file; {file_name} needs both polarisations, "
-                "VV and VH, side by side: deliver the missing half of the pair"
-            )
-        found[polarisation] = entry
-    vh_name = parse_s1_name(storage.name_of(found["vh"].uri))
-    return S1Pair(found["vv"], found["vh"], vh_name)
+    siblings = {polarisation: _sibling(uri, polarisation) for polarisation in ("vv", "vh")}
+    vv, vh = (storage.stat(sibling) for sibling in siblings.values())
+    if vv is None and vh is None:
+        raise ProductError(
+            f"{uri}: there is no such file, nor the other polarisation beside it; expected a pair "
+            "as delivered: check the path"
+        )
+    if vv is None or vh is None:
+        raise ProductError(
+            f"{siblings['vv' if vv is None else 'vh']}: there is no such file; {file_name} needs "
+            "both polarisations, VV and VH, side by side: deliver the missing half of the pair"
+        )
+    return S1Pair(vv, vh, parse_s1_name(storage.name_of(vh.uri)))
 
 
 def list_delivered(folder: str) -> list[str]:

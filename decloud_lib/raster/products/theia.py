@@ -57,7 +57,10 @@ def open_product(uri: str) -> TheiaProduct:
     name = parse_s2_name(storage.name_of(uri))
     paths, entries = _stored_files(uri)
     if not paths:
-        raise ProductError(f"{uri}: there is nothing here; expected the files of {name.name}")
+        raise ProductError(
+            f"{uri}: there is no such product, or nothing in it; expected the files of "
+            f"{name.name}: check the path"
+        )
     found = _by_role(uri, name, paths)
     _check_complete(uri, found)
     used = {path: role for role, path in found.items()}

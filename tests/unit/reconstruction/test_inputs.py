@@ -50,6 +50,13 @@ def test_dates_are_strictly_before_and_after_and_closest_first() -> None:
     assert set(names(found.s1)) == {f"s{n:+d}" for n in range(-3, 4)}
 
 
+def test_an_empty_folder_is_told_from_a_narrow_search() -> None:
+    with pytest.raises(NoSampleError, match="found none; check --s2-dir, or run prepare-s2"):
+        choose(s2(0), [s1(0)], [], SEARCH, ROLES)
+    with pytest.raises(NoSampleError, match="found S1 none; check --s1-dir, or run prepare-s1"):
+        choose(s2(0), [], days(-3, 3), SEARCH, ROLES)
+
+
 def test_no_more_than_twelve_dates_are_used_and_the_closest_are_kept() -> None:
     sar = [s1(n) for n in range(-30, 31)]
     found = choose(s2(0), sar, days(*range(-30, 31)), SEARCH, ROLES)

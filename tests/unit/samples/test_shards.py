@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from decloud_lib.errors import ConfigError, NoSampleError, ShapeError
+from decloud_lib.errors import ConfigError, NoSampleError, RecordError, ShapeError
 from decloud_lib.samples.dataset import read_dataset, record_files
 from decloud_lib.samples.schema import SampleSchema
 from decloud_lib.samples.shards import Sample, write_shards
@@ -157,6 +157,15 @@ def test_missing_keys_and_folders_are_errors(tmp_path):
     assert not (tmp_path / "nowhere").exists()
     with pytest.raises(NoSampleError, match="no record file"):
         read_dataset([], SCHEMA, ("dem",), (), 1)
+
+
+@pytest.mark.parametrize("content", [None, b"<html>no</html>", b"x"])
+def test_a_file_that_is_cut_or_something_else_is_seen_before_the_training(tmp_path, content):
+    write(tmp_path, 2)
+    path = tmp_path / "0.records"
+    path.write_bytes(content or path.read_bytes()[:-1])
+    with pytest.raises(RecordError, match=r"0\.records: found .* no whole TFRecords.*again"):
+        record_files(tmp_path)
 
 
 def test_files_are_ordered_by_number(tmp_path):

@@ -43,6 +43,11 @@ def test_half_a_pair_names_the_missing_file(tmp_path, there, missing):
         find_pair(str(tmp_path / VH))
 
 
+def test_a_pair_that_is_not_there_is_no_half_a_pair(tmp_path):
+    with pytest.raises(ProductError, match=rf"{VH}: there is no such file, nor .*check the path"):
+        find_pair(str(tmp_path / VH))
+
+
 def test_a_prepared_file_is_no_input(tmp_path):
     name = "s1b_31TEJ_vvvh_DES_110_20201011t060008_from-10to3dB.tif"
     with pytest.raises(ProductError, match="is prepared already"):

@@ -86,7 +86,9 @@ def test_another_version_inside_an_archive_is_accepted(tmp_path):
 
 
 def test_an_empty_place_says_what_was_expected(bucket):
-    with pytest.raises(ProductError, match="there is nothing here; expected the files of"):
+    with pytest.raises(
+        ProductError, match="there is no such product, or nothing in it; expected the files of"
+    ):
         open_product(storage.join(bucket, S2_NAME))
     with pytest.raises(ProductError, match="there is no such archive"):
         open_product(storage.join(bucket, f"{S2_NAME}.zip"))
