@@ -78,7 +78,7 @@ class DemoConfig(StageConfig):
     size_px: int = Field(
         default=768, ge=256, multiple_of=64, description="Side of the synthetic tile, 10 m pixels."
     )
-    train_seconds: float = Field(default=105.0, gt=0, description="Time for training, seconds.")
+    train_seconds: float = Field(default=125.0, gt=0, description="Time for training, seconds.")
     quick: bool = Field(
         default=False, description="A small tile and a very short training: shows that all works."
     )
