@@ -261,6 +261,7 @@ def _train(demo: _Demo) -> _Trained:
         valid_records=[demo.at("samples", LAYOUT, "valid")],
         test_records=[demo.at("samples", LAYOUT, "valid")],
         out_savedmodel=demo.at("models"),
+        ckpt_dir=demo.at("checkpoints"),
         scores=demo.at("scores"),
         model=MODEL,
         baselines=list(BASELINES),
@@ -273,6 +274,7 @@ def _train(demo: _Demo) -> _Trained:
         previews=True,
         seed=demo.config.seed,
         experiment="decloud-demo",
+        name=demo.config.name,
     )
     run_id = next(
         ref.metadata["run_id"] for ref in finished.artifacts() if "run_id" in ref.metadata

@@ -45,7 +45,7 @@ def choose_cloudy_date(covers: Sequence[Cover]) -> Cover:
     Parameters
     ----------
     covers
-        All prepared dates of one tile.
+        All prepared dates, of one or several tiles.
 
     Returns
     -------
@@ -57,15 +57,13 @@ def choose_cloudy_date(covers: Sequence[Cover]) -> Cover:
     NoSampleError
         No date qualifies.
     """
-    reach = timedelta(days=NEIGHBOUR_DAYS)
-    clear = [cover.product.acquired for cover in covers if cover.cloud_percent <= NEIGHBOUR_PERCENT]
     suited = [
         cover
         for cover in covers
         if CLOUDY_PERCENT[0] <= cover.cloud_percent <= CLOUDY_PERCENT[1]
         and cover.edge_percent == 0
-        and any(timedelta(0) < cover.product.acquired - day <= reach for day in clear)
-        and any(timedelta(0) < day - cover.product.acquired <= reach for day in clear)
+        and _is_near(nearest_clear(covers, cover, after=False), cover)
+        and _is_near(nearest_clear(covers, cover, after=True), cover)
     ]
     if not suited:
         raise NoSampleError(
@@ -82,13 +80,22 @@ def choose_cloudy_date(covers: Sequence[Cover]) -> Cover:
     )
 
 
-def nearest_clear(covers: Sequence[Cover], chosen: Cover, *, after: bool) -> Cover:
-    """Return the nearest nearly clear date before or after the chosen one."""
+def nearest_clear(covers: Sequence[Cover], chosen: Cover, *, after: bool) -> Cover | None:
+    """Return the nearest nearly clear date of the same tile before or after one; None: none."""
     sign = 1 if after else -1
     options = [
         cover
         for cover in covers
         if cover.cloud_percent <= NEIGHBOUR_PERCENT
+        and cover.product.tile == chosen.product.tile
         and sign * (cover.product.acquired - chosen.product.acquired) > timedelta(0)
     ]
-    return min(options, key=lambda cover: abs(cover.product.acquired - chosen.product.acquired))
+    return min(options, key=lambda cover: _distance(cover, chosen), default=None)
+
+
+def _distance(one: Cover, other: Cover) -> timedelta:
+    return abs(one.product.acquired - other.product.acquired)
+
+
+def _is_near(found: Cover | None, chosen: Cover) -> bool:
+    return found is not None and _distance(found, chosen) <= timedelta(days=NEIGHBOUR_DAYS)

@@ -62,14 +62,11 @@ def draw_gallery(
         window = central_window(reader.grid, PICTURE_PX)
         rebuilt = read_true_colour(reader, window)
     product = chosen.product
-    before, after = (nearest_clear(covers, chosen, after=side) for side in (False, True))
+    cloudy = f"cloudy input: {_day(product)} ({chosen.cloud_percent:.0f} %)"
     panels = [
-        Panel(f"clear date before: {_day(before.product)}", _picture(before.product, window)),
-        Panel(
-            f"cloudy input: {_day(product)} ({chosen.cloud_percent:.0f} %)",
-            _picture(product, window),
-        ),
-        Panel(f"clear date after: {_day(after.product)}", _picture(after.product, window)),
+        *_neighbour(covers, chosen, window, after=False),
+        Panel(cloudy, _picture(product, window)),
+        *_neighbour(covers, chosen, window, after=True),
         _radar_panel(s1_dir, product, window),
         Panel(f"reconstruction: {_day(product)}", rebuilt),
     ]
@@ -80,6 +77,17 @@ def draw_gallery(
     before_after = out / "before_after.png"
     draw_panels(panels, before_after)
     return Gallery(before_after, _draw_series(out, covers, series, window))
+
+
+def _neighbour(
+    covers: Sequence[Cover], chosen: Cover, window: Window, *, after: bool
+) -> list[Panel]:
+    found = nearest_clear(covers, chosen, after=after)
+    if found is None:
+        return []
+    side = "after" if after else "before"
+    title = f"clear date {side}: {_day(found.product)}"
+    return [Panel(title, _picture(found.product, window))]
 
 
 def _draw_series(

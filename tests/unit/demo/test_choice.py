@@ -12,9 +12,9 @@ from decloud_lib.raster.products.prepared import s2_parts
 START = datetime(2020, 6, 1, 10, 50, tzinfo=UTC)
 
 
-def cover(day: int, cloud: float, edge: float = 0.0) -> Cover:
+def cover(day: int, cloud: float, edge: float = 0.0, tile: str = "T31TCJ") -> Cover:
     acquired = START + timedelta(days=day)
-    name = S2Name("S2A", "T31TCJ", acquired, f"day-{day}")
+    name = S2Name("S2A", tile, acquired, f"day-{day}")
     return Cover(s2_parts(f"root/day-{day}", name), cloud, edge)
 
 
@@ -43,5 +43,13 @@ def test_the_neighbours_are_the_nearest_clear_dates() -> None:
     covers = [cover(0, 0), cover(5, 2), cover(8, 50), cover(10, 60), cover(14, 1), cover(20, 0)]
     chosen = choose_cloudy_date(covers)
     assert chosen.cloud_percent == 60
-    assert nearest_clear(covers, chosen, after=False).product.name == "day-5"
-    assert nearest_clear(covers, chosen, after=True).product.name == "day-14"
+    before = nearest_clear(covers, chosen, after=False)
+    after = nearest_clear(covers, chosen, after=True)
+    assert (before, after) == (covers[1], covers[4])
+
+
+def test_dates_of_another_tile_are_no_neighbours() -> None:
+    covers = [cover(0, 0, tile="T31TDH"), cover(5, 60), cover(10, 0)]
+    assert nearest_clear(covers, covers[1], after=False) is None
+    with pytest.raises(NoSampleError, match="none of 3 dates"):
+        choose_cloudy_date(covers)
