@@ -1,7 +1,7 @@
 """Which image can play which role of an acquisition layout, at each patch position.
 
 Everything here is an array over (date, position): no loop over positions. The rules are those of
-the existing Decloud system (docs/decisions/0005-search-as-joins.md).
+the existing Decloud system (docs/decisions/0004-search-as-joins.md).
 """
 
 from collections.abc import Mapping

@@ -4,7 +4,7 @@ For a fixed reference image a role's window is a range of dates (they are sorted
 its candidates is a difference of two running sums; a sample is a row of the join of these ranges.
 The conflict rule (no image twice in a sample) is counted by inclusion and exclusion over the pairs
 of roles whose windows meet, so nothing is listed to be counted
-(docs/decisions/0005-search-as-joins.md).
+(docs/decisions/0004-search-as-joins.md).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
