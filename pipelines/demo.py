@@ -132,13 +132,13 @@ class _Demo:
         yield
         self.steps[name] = round(time.monotonic() - start, 2)
 
-    def run(self, name: str, function: Callable[..., Any], **arguments: Any) -> PipelineRun:
+    def run(self, step: str, function: Callable[..., Any], /, **arguments: Any) -> PipelineRun:
         """Run one pipeline with Kubeflow's local runner, as a step."""
         arguments["overwrite"] = self.config.overwrite
-        with self.step(name):
+        with self.step(step):
             finished = run_local(function, arguments, self.out / "pipelines", on_line=show_line)
         for task in finished.tasks:
-            key = f"{name}/{task.name}"
+            key = f"{step}/{task.name}"
             self.tasks[key] = round(self.tasks.get(key, 0.0) + (task.seconds or 0.0), 2)
         return finished
 
