@@ -14,10 +14,10 @@ help: ## show this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 $(READY): requirements/all.lock pyproject.toml
-	@echo "Making the virtual environment $(VENV): about 2.5 GB, a few minutes, once."
+	@echo "Making the virtual environment $(VENV): about 2.5 GB, some 3 minutes without a word, once."
 	@$$(command -v $(PYTHON) || command -v python3) -m venv $(VENV)
-	$(BIN)/python -m pip install --require-hashes --progress-bar off -r requirements/all.lock
-	$(BIN)/python -m pip install --no-deps --no-build-isolation --no-index -e . && touch $@
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/all.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index -e . && touch $@
 
 demo: $(READY) ## products to cloud-free image: OUT=folder, PRODUCTS=folder, ARGS="--quick"
 	$(BIN)/decloud demo --out $(OUT) $(if $(PRODUCTS),--products $(PRODUCTS)) $(ARGS)
