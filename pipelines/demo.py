@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from decloud_lib.commands import StageCommand
 from decloud_lib.config import StageConfig
 from decloud_lib.demo.bucket import put_products
 from decloud_lib.demo.choice import Cover, choose_cloudy_date, measure_cover
-from decloud_lib.demo.gallery import Gallery, draw_gallery
+from decloud_lib.demo.gallery import Gallery, Images, draw_gallery
 from decloud_lib.demo.report import render
 from decloud_lib.demo.server import serve_folder
 from decloud_lib.demo.summary import BASELINES, Score, Summary
@@ -166,6 +167,7 @@ def run_demo(config: DemoConfig) -> DemoResult:
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{out}/mlflow.db")
     with ExitStack() as stack:
         demo = _Demo(config, out, _open_bucket(config, out, stack))
+        logger.info("%s: everything goes there; data live below %s", out, demo.root)
         with demo.step("products"):
             products = _products(demo)
         with demo.step("bucket"):
@@ -182,16 +184,27 @@ def _open_bucket(config: DemoConfig, out: Path, stack: ExitStack) -> str:
     if config.bucket:
         return config.bucket if storage.is_s3(config.bucket) else str(Path(config.bucket).resolve())
     os.environ.update(stack.enter_context(serve_folder(out / "bucket")).environment)
-    return BUCKET
+    return storage.join(BUCKET, _series_name(config))
+
+
+def _series_name(config: DemoConfig) -> str:
+    """Name the products, so that those of several calls lie side by side in one bucket."""
+    if config.products:
+        place = Path(config.products).resolve()
+        return f"{place.name}-{zlib.crc32(str(place).encode()):08x}"
+    return f"synthetic-{_size_px(config)}px-seed{config.seed}"
+
+
+def _size_px(config: DemoConfig) -> int:
+    return QUICK_SIZE_PX if config.quick else config.size_px
 
 
 def _products(demo: _Demo) -> Path:
     config = demo.config
     if config.products:
         return Path(config.products)
-    size_px = QUICK_SIZE_PX if config.quick else config.size_px
-    synthetic = SyntheticConfig(seed=config.seed, size_px=size_px)
-    return make_products(synthetic, demo.out / "products").root
+    synthetic = SyntheticConfig(seed=config.seed, size_px=_size_px(config))
+    return make_products(synthetic, demo.out / _series_name(config) / "products").root
 
 
 def _chain(demo: _Demo) -> DemoResult:
@@ -208,7 +221,11 @@ def _chain(demo: _Demo) -> DemoResult:
     with demo.step("report"):
         storage.download(rebuilt.image, image)
         gallery = draw_gallery(
-            demo.out, covers, chosen, rebuilt.image, rebuilt.series, rebuilt.s1_dir
+            demo.out,
+            covers,
+            chosen,
+            Images(rebuilt.image, rebuilt.series, demo.out / _series_name(demo.config) / "truth"),
+            rebuilt.s1_dir,
         )
     summary = _summarise(demo, trained, chosen, rebuilt, SPLITS[by_time])
     return _finish(demo, summary.model_copy(update={"reconstruction": str(image)}), gallery)

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from decloud_lib import storage
-from decloud_lib.errors import ProductError
+from decloud_lib.errors import OutputConflictError, ProductError
 from decloud_lib.progress import track
 
 logger = logging.getLogger(__name__)
@@ -30,6 +30,8 @@ def put_products(folder: Path, raw: str) -> int:
     ------
     ProductError
         The folder lacks one of the two sensors.
+    OutputConflictError
+        There are other products already: they would be mixed.
     """
     for sensor in SENSORS[:2]:
         if not (folder / sensor).is_dir():
@@ -39,14 +41,20 @@ def put_products(folder: Path, raw: str) -> int:
             )
     present = {entry.uri: entry.size for entry in storage.list_files(raw)}
     paths = [path for sensor in SENSORS for path in sorted((folder / sensor).rglob("*"))]
-    missing = [
-        (path, uri)
+    wanted = {
+        storage.join(raw, path.relative_to(folder).as_posix()): path
         for path in paths
         if path.is_file()
-        and present.get(uri := storage.join(raw, path.relative_to(folder).as_posix()))
-        != path.stat().st_size
+    }
+    if foreign := sorted(present.keys() - wanted.keys()):
+        raise OutputConflictError(
+            f"{raw} holds {len(foreign)} files that are not in {folder}, such as {foreign[0]}; "
+            "use another output folder or bucket"
+        )
+    missing = [
+        (path, uri) for uri, path in wanted.items() if present.get(uri) != path.stat().st_size
     ]
     for path, uri in track(missing, len(missing), "products to the bucket", "file"):
         storage.upload(path, uri)
-    logger.info("%s: %d files copied, %d in all", raw, len(missing), len(paths))
+    logger.info("%s: %d files copied, %d in all", raw, len(missing), len(wanted))
     return len(missing)

@@ -33,12 +33,23 @@ class Gallery:
     """None when no other date was rebuilt."""
 
 
+@dataclass(frozen=True)
+class Images:
+    """What the pictures are made of."""
+
+    reconstruction: str
+    """URI of the image of the chosen date."""
+    series: tuple[str, ...]
+    """URIs of the images of the dates around it."""
+    truth: Path
+    """Folder of cloud-free images; need not be there."""
+
+
 def draw_gallery(
     out: Path,
     covers: Sequence[Cover],
     chosen: Cover,
-    reconstruction: str,
-    series: Sequence[str],
+    images: Images,
     s1_dir: str,
 ) -> Gallery:
     """Draw `before_after.png` and `series.png`.
@@ -46,19 +57,17 @@ def draw_gallery(
     Parameters
     ----------
     out
-        Folder of the pictures; a folder `truth` in it, if there is one, holds cloud-free images.
+        Folder of the pictures.
     covers
         All prepared dates.
     chosen
         The date that was rebuilt.
-    reconstruction
-        URI of its image.
-    series
-        URIs of the images of the dates around it.
+    images
+        What was rebuilt.
     s1_dir
         Prepared Sentinel-1 tile folder.
     """
-    with open_raster(reconstruction) as reader:
+    with open_raster(images.reconstruction) as reader:
         window = central_window(reader.grid, PICTURE_PX)
         rebuilt = read_true_colour(reader, window)
     product = chosen.product
@@ -70,13 +79,13 @@ def draw_gallery(
         _radar_panel(s1_dir, product, window),
         Panel(f"reconstruction: {_day(product)}", rebuilt),
     ]
-    truth = out / "truth" / f"{product.name}_truth.tif"
+    truth = images.truth / f"{product.name}_truth.tif"
     if truth.exists():
         with open_raster(str(truth)) as reader:
             panels.append(Panel(f"truth: {_day(product)}", read_true_colour(reader, window)))
     before_after = out / "before_after.png"
     draw_panels(panels, before_after)
-    return Gallery(before_after, _draw_series(out, covers, series, window))
+    return Gallery(before_after, _draw_series(out, covers, images.series, window))
 
 
 def _neighbour(

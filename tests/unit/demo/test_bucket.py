@@ -6,7 +6,7 @@ import pytest
 
 from decloud_lib import storage
 from decloud_lib.demo.bucket import put_products
-from decloud_lib.errors import ProductError
+from decloud_lib.errors import OutputConflictError, ProductError
 
 
 def delivery(root: Path) -> Path:
@@ -31,6 +31,14 @@ def test_a_file_of_another_size_is_copied_again(tmp_path: Path, bucket: str) -> 
     put_products(folder, bucket)
     (folder / "DEM" / "T31TCJ.tif").write_bytes(b"longer than before")
     assert put_products(folder, bucket) == 1
+
+
+def test_products_of_two_places_are_not_mixed(tmp_path: Path, bucket: str) -> None:
+    put_products(delivery(tmp_path / "one"), bucket)
+    other = delivery(tmp_path / "two")
+    (other / "SENTINEL1" / "T31TCJ" / "a.tif").rename(other / "SENTINEL1" / "T31TCJ" / "b.tif")
+    with pytest.raises(OutputConflictError, match="holds 1 files that are not in"):
+        put_products(other, bucket)
 
 
 def test_a_folder_without_products_is_refused(tmp_path: Path) -> None:
