@@ -16,7 +16,6 @@ def promote(
     scores: Optional[str] = None,
     name: str = "decloud",
     alias: str = "champion",
-    experiment: str = "decloud",
     overwrite: bool = False,
 ) -> str:
     """Register a SavedModel in MLflow and set its alias; return the registered model's URI.
@@ -33,8 +32,6 @@ def promote(
         Name of the registered model.
     alias
         Alias that shall point to the new version.
-    experiment
-        MLflow experiment.
     overwrite
         Replace an output that was made from other settings or inputs.
     """
@@ -49,7 +46,6 @@ def promote(
             scores=scores,
             name=name,
             alias=alias,
-            experiment=experiment,
             overwrite=overwrite,
         )
     )

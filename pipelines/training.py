@@ -143,7 +143,6 @@ def training(
         scores=scored.outputs["Output"],
         name=name,
         alias=alias,
-        experiment=experiment,
         overwrite=overwrite,
     )
     return sized(registered, REGISTER).outputs["Output"]

@@ -32,7 +32,6 @@ class PromoteConfig(StageConfig):
         min_length=1,
         description="Alias that shall point at the new version, for models:/NAME@ALIAS.",
     )
-    experiment: str = Field(default="decloud", min_length=1, description="MLflow experiment.")
 
 
 @dataclass(frozen=True, slots=True)
