@@ -1,5 +1,7 @@
 """Scores as Keras metrics on reflectance 0..1, tested against their definition `arrays.quality`."""
 
+from abc import ABC, abstractmethod
+
 import keras
 from keras import KerasTensor, ops
 
@@ -10,7 +12,7 @@ _TINY_NORM = 1e-6
 _IMAGE = (1, 2, 3)
 
 
-class _ImageMean(keras.metrics.Metric):  # type: ignore[misc]
+class _ImageMean(keras.metrics.Metric, ABC):  # type: ignore[misc]
     """Mean over the images of a data set of a score per image; batches may be uneven."""
 
     def __init__(self, name: str) -> None:
@@ -18,9 +20,9 @@ class _ImageMean(keras.metrics.Metric):  # type: ignore[misc]
         self.total = self.add_variable((), initializer="zeros", name="total")
         self.count = self.add_variable((), initializer="zeros", name="count")
 
+    @abstractmethod
     def score(self, target: KerasTensor, estimate: KerasTensor) -> KerasTensor:
         """Return one score per image, (N,)."""
-        raise NotImplementedError
 
     def update_state(
         self, y_true: KerasTensor, y_pred: KerasTensor, sample_weight: KerasTensor | None = None
