@@ -180,10 +180,10 @@ def run_demo(config: DemoConfig) -> DemoResult:
 def _open_bucket(config: DemoConfig, out: Path, stack: ExitStack) -> str:
     """Return the URI under which all data live; start a server where none is named."""
     if config.endpoint:
-        os.environ["AWS_ENDPOINT_URL"] = config.endpoint
+        storage.use_environment({"AWS_ENDPOINT_URL": config.endpoint})
     if config.bucket:
         return config.bucket if storage.is_s3(config.bucket) else str(Path(config.bucket).resolve())
-    os.environ.update(stack.enter_context(serve_folder(out / "bucket")).environment)
+    storage.use_environment(stack.enter_context(serve_folder(out / "bucket")).environment)
     return storage.join(BUCKET, _series_name(config))
 
 
