@@ -1,51 +1,84 @@
 """Components that list delivered products for the fan-out of the preparation."""
 
+from typing import Optional
+
 from kfp import dsl
 
 from components import images
 
 
 @dsl.component(base_image=images.CPU, install_kfp_package=False)
-def list_products(products: str, prepared: str, family: str, batch: int = 1) -> list[list[str]]:
+def list_products(
+    products: str,
+    prepared: str,
+    family: str,
+    batch: int = 1,
+    tiles: list[str] = [],
+    start: Optional[str] = None,
+    end: Optional[str] = None,
+    dem: str = "",
+) -> list[list[str]]:
     """List delivered Sentinel products in batches.
 
     Parameters
     ----------
     products
-        Root of the delivered products (holds SENTINEL1, SENTINEL2, DEM).
+        Folder or prefix; products are found at any depth.
     prepared
         Root of the prepared data.
     family
-        What to list: s1 (the VH file of each pair) or s2 (folders and .zip).
+        What to list: s1 (the VH file of each pair) or s2 (folders, .zip and STAC items).
     batch
         Products per preparation task.
+    tiles
+        Only these tiles; all if none is named.
+    start
+        Nothing acquired before this day.
+    end
+        Nothing acquired after this day.
+    dem
+        Elevation source; says nothing to this listing.
     """
     from decloud_lib import task
     from decloud_lib.stages import list_products as stage
 
     task.start()
     config = stage.ListProductsConfig(
-        products=products, prepared=prepared, family=family, batch=batch
+        products=products,
+        prepared=prepared,
+        family=family,
+        batch=batch,
+        tiles=tiles,
+        dem=dem,
+        **task.given(start=start, end=end),
     )
     key = "input_s1_vh" if family == "s1" else "in_image"
     return [job[key] for job in stage.list_products(config)]
 
 
 @dsl.component(base_image=images.CPU, install_kfp_package=False)
-def list_dems(products: str, prepared: str) -> list[dict[str, str]]:
-    """List delivered elevation models, each with the prepared stack whose grid it shall take.
+def list_dems(
+    products: str, prepared: str, tiles: list[str] = [], dem: str = ""
+) -> list[dict[str, str]]:
+    """List elevation models, each with the prepared stack whose grid it shall take.
 
     Parameters
     ----------
     products
-        Root of the delivered products (holds SENTINEL1, SENTINEL2, DEM).
+        Folder or prefix; products are found at any depth.
     prepared
         Root of the prepared data.
+    tiles
+        Only these tiles; all if none is named.
+    dem
+        One source for all tiles instead of those delivered.
     """
     from decloud_lib import task
     from decloud_lib.stages import list_products as stage
 
     task.start()
     return stage.list_products(
-        stage.ListProductsConfig(products=products, prepared=prepared, family="dem")
+        stage.ListProductsConfig(
+            products=products, prepared=prepared, family="dem", tiles=tiles, dem=dem
+        )
     )

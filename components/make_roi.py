@@ -1,5 +1,7 @@
 """Component: regions for training and validation."""
 
+from typing import Optional
+
 from kfp import dsl
 from kfp.dsl import Metrics, Output
 
@@ -13,7 +15,11 @@ def make_roi(
     metrics: Output[Metrics],
     datasets: list[str] = ["train", "valid"],
     props: list[float] = [0.8, 0.2],
+    rois: list[str] = [],
+    roi_mode: str = "restrict",
     patchsize: int = 256,
+    squaresize: Optional[int] = None,
+    guard: int = 0,
     seed: int = 0,
     share_ground: bool = False,
     overwrite: bool = False,
@@ -30,8 +36,17 @@ def make_roi(
         Names of the data sets.
     props
         Share of each data set, same order.
+    rois
+        Vector file with polygons for each data set, same order; empty text: none.
+    roi_mode
+        restrict: a data set with polygons takes only squares inside them; override: all ground is
+        drawn, then squares inside polygons go to their data set.
     patchsize
-        Side of a cell, 10 m pixels, a multiple of 64.
+        Side of the patches that will be sampled, 10 m pixels, a multiple of 64.
+    squaresize
+        Side of the squares that go to one data set as a whole; -1: the patch size.
+    guard
+        Width of the ground left out between data sets, 10 m pixels, a multiple of 64.
     seed
         Same seed, same regions.
     share_ground
@@ -44,14 +59,20 @@ def make_roi(
 
     task.start()
     config = stage.MakeRoiConfig(
-        tiles=tiles,
-        output_dir=output_dir,
-        datasets=datasets,
-        props=props,
-        patchsize=patchsize,
-        seed=seed,
-        share_ground=share_ground,
-        overwrite=overwrite,
+        **task.given(
+            tiles=tiles,
+            output_dir=output_dir,
+            datasets=datasets,
+            props=props,
+            rois=rois,
+            roi_mode=roi_mode,
+            patchsize=patchsize,
+            squaresize=squaresize,
+            guard=guard,
+            seed=seed,
+            share_ground=share_ground,
+            overwrite=overwrite,
+        )
     )
     result = stage.make_roi(config)
     task.write_metrics(metrics, result.cells)

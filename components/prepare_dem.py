@@ -8,25 +8,31 @@ from components import images
 
 @dsl.component(base_image=images.CPU, install_kfp_package=False)
 def prepare_dem(
-    dem: str,
     reference: str,
     output: str,
     prepared: Output[Dataset],
+    dem: str = "https://copernicus-dem-30m.s3.amazonaws.com",
     resampling: str = "bilinear",
+    voids: str = "zero",
+    tilesize: int = 128,
     overwrite: bool = False,
 ) -> int:
-    """Bring an elevation model onto the grid of a prepared 20 m stack.
+    """Bring elevation onto the 20 m grid of a tile.
 
     Parameters
     ----------
-    dem
-        Source raster.
     reference
-        Prepared 20 m stack of the tile.
+        Image with the wanted grid: a prepared 20 m stack, or a 10 m one.
     output
         Raster to write.
+    dem
+        A raster or a mosaic (.vrt), a folder of tiles, or the root of the Copernicus GLO-30 layout.
     resampling
         bilinear, cubic, average or nearest.
+    voids
+        What becomes of pixels without elevation: zero, fill, keep or refuse.
+    tilesize
+        Block of the GeoTIFF, pixels.
     overwrite
         Replace an output that was made from other settings or inputs.
     """
@@ -35,7 +41,13 @@ def prepare_dem(
 
     task.start()
     config = stage.PrepareDemConfig(
-        dem=dem, reference=reference, output=output, resampling=resampling, overwrite=overwrite
+        dem=dem,
+        reference=reference,
+        output=output,
+        resampling=resampling,
+        voids=voids,
+        tilesize=tilesize,
+        overwrite=overwrite,
     )
     result = stage.prepare_dem(config)
     task.point(prepared, output, made=len(result.made), reused=result.reused)

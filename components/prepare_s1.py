@@ -1,5 +1,7 @@
 """Component: Sentinel-1 preparation."""
 
+from typing import Optional
+
 from kfp import dsl
 from kfp.dsl import Dataset, Output
 
@@ -11,8 +13,12 @@ def prepare_s1(
     input_s1_vh: list[str],
     out_s1_dir: str,
     prepared: Output[Dataset],
+    mode: str = "convert",
     assumed_hour_descending: str = "05:45:00",
     assumed_hour_ascending: str = "17:45:00",
+    codec: str = "ZSTD",
+    cog: bool = False,
+    quarantine: Optional[str] = None,
     overwrite: bool = False,
 ) -> int:
     """Turn Sentinel-1 VV/VH pairs into one encoded raster each; return how many were made.
@@ -23,10 +29,18 @@ def prepare_s1(
         VH files; each VV partner lies beside its VH file.
     out_s1_dir
         Root of the prepared Sentinel-1 data.
+    mode
+        convert, or statistics-only: the images are left as they were delivered.
     assumed_hour_descending
         UTC time of day where a descending pass hides its own.
     assumed_hour_ascending
         UTC time of day where an ascending pass hides its own.
+    codec
+        ZSTD or DEFLATE.
+    cog
+        Write cloud-optimised GeoTIFFs.
+    quarantine
+        Folder for the reasons of products that fail; without it the task fails.
     overwrite
         Replace an output that was made from other settings or inputs.
     """
@@ -37,10 +51,12 @@ def prepare_s1(
     config = stage.PrepareS1Config(
         input_s1_vh=input_s1_vh,
         out_s1_dir=out_s1_dir,
+        mode=mode,
         assumed_hour_descending=assumed_hour_descending,
         assumed_hour_ascending=assumed_hour_ascending,
+        codec=codec,
+        cog=cog,
         overwrite=overwrite,
+        **task.given(quarantine=quarantine),
     )
-    result = stage.prepare_s1(config)
-    task.point(prepared, out_s1_dir, made=len(result.made), reused=result.reused)
-    return len(result.made)
+    return task.point_prepared(prepared, out_s1_dir, stage.prepare_s1(config))

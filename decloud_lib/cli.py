@@ -102,8 +102,8 @@ class ListOptionCommand(click.Command):
     """A command with lenient option names and lists.
 
     `--in_image` is `--in-image`. A repeatable option also takes several values after one name:
-    `--il-s1before a b` and `--il-s1before a --il-s1before b` mean the same. Stages have no
-    positional arguments, so a bare word always belongs to the option before it.
+    `--il-s1before a b` and `--il-s1before a --il-s1before b` mean the same. So a bare word after
+    such an option belongs to it, and a positional argument goes first.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -141,7 +141,7 @@ def stage_command(name: str, stage: StageCommand) -> click.Command:
     stage
         Its line of the table.
     """
-    from decloud_lib.options import options_of, resolve_config
+    from decloud_lib import options
 
     module_name, class_name, function_name = stage.target.split(":")
     module = importlib.import_module(module_name)
@@ -150,20 +150,37 @@ def stage_command(name: str, stage: StageCommand) -> click.Command:
 
     def callback(
         config: str | None, log_level: str, *, dry_run: bool, as_json: bool, **given: Any
-    ) -> None:
+    ) -> int:
         configure_logging(log_level)
-        resolved = resolve_config(config_class, config, given)
+        for spelling, why in stage.without_effect.items():
+            if given.pop(options.variable_of(spelling), None) is not None:
+                logger.warning("%s has no effect: %s", spelling.partition(" ")[0], why)
+        resolved = options.resolve_config(config_class, config, given)
+        if dry_run and stage.plan:
+            show_result(getattr(module, stage.plan)(resolved), as_json=as_json)
+            return 0
         if dry_run:
             click.echo(resolved.model_dump_json(indent=2))
-        else:
-            show_result(run(resolved), as_json=as_json)
+            return 0
+        result = run(resolved)
+        show_result(result, as_json=as_json)
+        status: int = getattr(result, "exit_status", 0)
+        return status
 
     return ListOptionCommand(
         name,
         callback=callback,
-        params=[*options_of(config_class), *_common_options()],
+        params=[
+            *options.parameters_of(config_class),
+            *options.options_without_effect(stage.without_effect),
+            *_common_options(does=stage.plan),
+        ],
         short_help=stage.summary,
-        help="\n\n".join(text for text in (stage.summary, stage.details) if text),
+        help="\n\n".join(
+            text
+            for text in (stage.summary, options.arguments_text(config_class), stage.details)
+            if text
+        ),
         epilog="\b\nExample:\n  " + stage.example.replace("\n", "\n  "),
         context_settings={"max_content_width": 100},
         no_args_is_help=True,
@@ -171,12 +188,14 @@ def stage_command(name: str, stage: StageCommand) -> click.Command:
 
 
 def show_result(result: Any, *, as_json: bool) -> None:
-    """Print what a stage returned: a line per field, or JSON on standard output."""
+    """Print what a stage returned: its own text or a line per field, or JSON."""
     from pydantic_core import to_jsonable_python
 
     plain = to_jsonable_python(result)
     if as_json:
         click.echo(json.dumps(plain, indent=2))
+    elif hasattr(result, "text"):
+        click.echo(result.text())
     elif dataclasses.is_dataclass(result):
         for key, value in plain.items():
             click.echo(f"{key.replace('_', ' ')}: {_short(value)}")
@@ -213,8 +232,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     status : int
-        0 done, 2 wrong input or usage (one line on standard error), 130 interrupted. Any other
-        exception keeps its traceback, and Python ends with 1.
+        0 done, 2 wrong input or usage (one line on standard error), 3 done but for some products
+        (they are named), 130 interrupted. Any other exception keeps its traceback, and Python ends
+        with 1.
     """
     try:
         status = app.main(arguments, prog_name="decloud", standalone_mode=False)
@@ -240,12 +260,13 @@ def _hint(error: click.ClickException) -> str:
     return ""
 
 
-def _common_options() -> list[click.Option]:
+def _common_options(*, does: str) -> list[click.Option]:
     levels = click.Choice(["debug", "info", "warning", "error"])
     said = "How much is said on standard error."
+    shown = "what would be done" if does else "the resolved settings"
     return [
         click.Option(["--config"], metavar="FILE", help="JSON or YAML file with values by field."),
-        click.Option(["--dry-run"], is_flag=True, help="Print the resolved settings and stop."),
+        click.Option(["--dry-run"], is_flag=True, help=f"Print {shown} and stop."),
         click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON."),
         click.Option(["--log-level"], type=levels, default="info", show_default=True, help=said),
     ]

@@ -1,6 +1,6 @@
 """The table of commands: where each one is, what it does, an example. Imports nothing heavy."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,28 @@ class StageCommand:
     """A complete call."""
     details: str = ""
     """What the options do together, where their own texts cannot say it."""
+    plan: str = ""
+    """Function of the same module that says what would be done; `--dry-run` shows its result."""
+    without_effect: dict[str, str] = field(default_factory=dict)
+    """Historic options that do nothing now (`--clean`; with a value `--tmp TEXT`), and why."""
 
 
 STAGES = {
+    "prepare": StageCommand(
+        "decloud_lib.stages.prepare:PrepareConfig:prepare",
+        "Prepare all delivered products below a folder or prefix, in parallel.",
+        "decloud prepare raw --prepared prepared",
+        "Finds Sentinel-1, Sentinel-2 and elevations of all families. --dry-run prints a table: "
+        "what would be made, from what, how large, and what is skipped and why. A product that "
+        "fails goes into quarantine with the reason, the rest is prepared, and the status is 3. "
+        "The same command again does what is missing.",
+        plan="plan",
+    ),
+    "inspect": StageCommand(
+        "decloud_lib.stages.inspect:InspectConfig:inspect",
+        "Show what a product or an image is, with a picture on demand.",
+        "decloud inspect prepared/S2_PREPARE/T31TEJ/PRODUCT --quicklook product.png",
+    ),
     "list-products": StageCommand(
         "decloud_lib.stages.list_products:ListProductsConfig:list_products",
         "List delivered products in batches, one batch per preparation task.",
@@ -51,6 +70,11 @@ STAGES = {
         "Bring an elevation model onto the 20 m grid of a tile.",
         "decloud prepare-dem --dem raw/DEM/T31TEJ.tif --reference STACK_20m.tif \\\n"
         "  --output prepared/DEM_PREPARE/T31TEJ.tif",
+        without_effect={
+            "--tmp TEXT": "temporary files go to TMPDIR, and none of them stays.",
+            "--margin TEXT": "the source is read as far around the tile as the resampling needs.",
+            "--clean": "there is no cache that could be cleaned.",
+        },
     ),
     "make-tiles": StageCommand(
         "decloud_lib.stages.make_tiles:MakeTilesConfig:make_tiles",

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 
+#: Fields that say how the work is done, and not what comes out.
+_WITHOUT_INFLUENCE = {"overwrite", "quarantine"}
+
+
 class StageConfig(BaseModel):
     """Base of a stage's configuration: frozen, and no unknown keys.
 
@@ -32,8 +36,8 @@ class StageConfig(BaseModel):
             raise SettingsError(type(self).__name__, problems) from error
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the output: all fields but `overwrite`, as plain JSON values."""
-        return self.model_dump(mode="json", exclude={"overwrite"})
+        """Return what decides the output, as plain JSON values: all fields but a few."""
+        return self.model_dump(mode="json", exclude=_WITHOUT_INFLUENCE)
 
 
 def _problem(item: "ErrorDetails") -> tuple[str, str]:

@@ -40,6 +40,10 @@ class ProductError(DecloudError):
     """A delivered product that is incomplete, ambiguous or unreadable."""
 
 
+class UnusableProductError(ProductError):
+    """A product that is not damaged and still of no use: a batch leaves it out and succeeds."""
+
+
 class MissingBandError(ProductError):
     """A band that a product or a stack does not hold."""
 

@@ -15,8 +15,10 @@ from decloud_lib.errors import ConfigError, SettingsError
 _METAVARS = {int: "INTEGER", float: "FLOAT", date: "YYYY-MM-DD", time: "HH:MM"}
 
 
-def options_of(config_class: type[StageConfig]) -> list[click.Option]:
+def parameters_of(config_class: type[StageConfig]) -> list[click.Parameter]:
     """Return one option per field: name, type, help with unit and default, short names.
+
+    A field marked as positional becomes an argument; its text goes into the command's help.
 
     The options have no default of their own: what is not given stays `None` (or an empty tuple), so
     that a configuration file can come between the command line and the class.
@@ -31,7 +33,45 @@ def options_of(config_class: type[StageConfig]) -> list[click.Option]:
     names = [name for name in fields if name not in StageConfig.model_fields]
     # What must be given comes first.
     names.sort(key=lambda name: not fields[name].is_required())
-    return [_option(name, fields[name]) for name in [*names, *StageConfig.model_fields]]
+    return [_parameter(name, fields[name]) for name in [*names, *StageConfig.model_fields]]
+
+
+def arguments_text(config_class: type[StageConfig]) -> str:
+    """Return what the help says of the positional arguments; empty when there are none."""
+    fields = config_class.model_fields
+    told = (
+        f"{name.upper()}: {fields[name].description}"
+        for name in fields
+        if is_positional(fields[name])
+    )
+    return "\n\n".join(told)
+
+
+def is_positional(field: FieldInfo) -> bool:
+    """Say whether a field is given without the name of an option."""
+    return bool(_extra(field).get("positional"))
+
+
+def options_without_effect(names: dict[str, str]) -> list[click.Option]:
+    """Return options of earlier versions that are accepted and do nothing.
+
+    Parameters
+    ----------
+    names
+        `--clean` for a flag, `--tmp TEXT` for an option with a value; why each does nothing.
+    """
+    made = []
+    for spelling, why in names.items():
+        name, _, metavar = spelling.partition(" ")
+        arguments: dict[str, Any] = {"help": f"Without effect: {why}", "default": None}
+        arguments |= {"metavar": metavar} if metavar else {"is_flag": True}
+        made.append(click.Option([name, variable_of(spelling)], **arguments))
+    return made
+
+
+def variable_of(spelling: str) -> str:
+    """Return under which name an option without effect is handed over."""
+    return "without_effect_" + spelling.partition(" ")[0].lstrip("-").replace("-", "_")
 
 
 def resolve_config(
@@ -64,15 +104,25 @@ def resolve_config(
     try:
         return config_class(**values)
     except SettingsError as error:
-        told = (f"{_name(field)}: {text}" if field else text for field, text in error.problems)
+        names = {
+            name: name.upper() if is_positional(field) else _name(name)
+            for name, field in config_class.model_fields.items()
+        }
+        told = (f"{names[field]}: {text}" if field else text for field, text in error.problems)
         raise click.UsageError("; ".join(told)) from error
+
+
+def _parameter(name: str, field: FieldInfo) -> click.Parameter:
+    if is_positional(field):
+        # A configuration file may give it: the class says when nobody does.
+        return click.Argument([name], required=False)
+    return _option(name, field)
 
 
 def _option(name: str, field: FieldInfo) -> click.Option:
     annotation, repeatable = _plain_type(field.annotation)
     dashed = _name(name)
-    extra = field.json_schema_extra
-    flags: Any = extra.get("flags", []) if isinstance(extra, dict) else []
+    flags: Any = _extra(field).get("flags", [])
     arguments: dict[str, Any] = {"default": None, "help": _help(field)}
     if annotation is bool:
         arguments["is_flag"] = True
@@ -92,6 +142,11 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     return click.Option([dashed, *flags, name], **arguments)
 
 
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    extra = field.json_schema_extra
+    return dict(extra) if isinstance(extra, dict) else {}
+
+
 def _plain_type(annotation: Any) -> tuple[Any, bool]:
     """Return the type of one value and whether there may be several."""
     if get_origin(annotation) in (Union, types.UnionType):
@@ -107,7 +162,7 @@ def _help(field: FieldInfo) -> str:
     if field.is_required():
         return f"{text}  [required]"
     default = field.get_default(call_default_factory=True)
-    if default is None or default == ():
+    if default in (None, (), ""):
         return text
     if isinstance(default, tuple):
         default = " ".join(str(item) for item in default)

@@ -11,10 +11,18 @@ from tqdm import tqdm
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
+_silent = False
+
 #: Fewer items than this are not worth a line each.
 _LINES_FROM = 10
 #: However slow the items are, a pod's log shows a sign of life so often, seconds.
 _SILENCE_S = 60.0
+
+
+def silence() -> None:
+    """Show nothing from now on in this process: another one shows the progress of its work."""
+    global _silent
+    _silent = True
 
 
 def track(items: Iterable[T], total: int, label: str, unit: str = "item") -> Iterator[T]:
@@ -31,6 +39,9 @@ def track(items: Iterable[T], total: int, label: str, unit: str = "item") -> Ite
     unit
         What one item is called.
     """
+    if _silent:
+        yield from items
+        return
     if sys.stderr.isatty():
         yield from tqdm(items, total=total, desc=label, unit=unit, leave=False)
         return

@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from decloud_lib import storage
 from decloud_lib.cli import configure_logging
+from decloud_lib.stages import PrepareResult
+from decloud_lib.stages.quarantine import list_records
 
 #: Columns of the table of scores: name in `scores.json`, heading, format.
 _COLUMNS = (
@@ -66,6 +69,34 @@ def point(artifact: Artifact, uri: str, **facts: Any) -> None:
     """
     artifact.uri = uri
     artifact.metadata.update(facts)
+
+
+def point_prepared(artifact: Artifact, uri: str, result: PrepareResult) -> int:
+    """Let an artifact stand for what a preparation did; return the number of products made."""
+    made, quarantined = len(result.made), len(result.quarantined)
+    point(artifact, uri, made=made, reused=result.reused, quarantined=quarantined)
+    return made
+
+
+def write_quarantine(report: Artifact, prepared: str) -> int:
+    """Show the products that could not be prepared, with the reasons; return their number.
+
+    Parameters
+    ----------
+    report
+        HTML artifact.
+    prepared
+        Root of the prepared data, with the records in QUARANTINE.
+    """
+    records = list_records(storage.join(prepared, "QUARANTINE"))
+    report.metadata.update(quarantined=len(records))
+    rows = "".join(
+        f"<tr><td>{html.escape(record.item)}</td><td>{html.escape(record.reason)}</td></tr>"
+        for record in records
+    )
+    caption = f"{len(records)} products could not be prepared" if records else "nothing failed"
+    _write(report, f"<table><caption>{caption}</caption>{rows}</table>")
+    return len(records)
 
 
 def write_metrics(artifact: Artifact, values: Mapping[str, float]) -> None:

@@ -28,7 +28,7 @@ from decloud_lib.demo.report import render
 from decloud_lib.demo.server import serve_folder
 from decloud_lib.demo.summary import BASELINES, Score, Summary
 from decloud_lib.raster.products.prepared import PreparedS2, list_s2
-from decloud_lib.raster.read import open_raster
+from decloud_lib.raster.views import open_image
 from decloud_lib.synthetic import SyntheticConfig, make_products
 from pipelines.local import run_local
 from pipelines.preprocessing import preprocessing
@@ -243,7 +243,7 @@ def _batch(raw: str) -> int:
 
 
 def _positions(product: PreparedS2) -> int:
-    with open_raster(product.stack_10m) as reader:
+    with open_image(product.stack_10m) as reader:
         height, width = reader.grid.shape
     return (height // PATCH_PX) * (width // PATCH_PX)
 

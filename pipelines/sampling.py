@@ -19,7 +19,11 @@ def sampling(
     outputs_test: list[str] = [],
     datasets: list[str] = ["train", "valid"],
     props: list[float] = [0.8, 0.2],
+    rois: list[str] = [],
+    roi_mode: str = "restrict",
     patchsize: int = 256,
+    squaresize: int = -1,
+    guard: int = 0,
     n_samples_per_shard: int = 100,
     maxntrain: int = -1,
     maxnvalid: int = -1,
@@ -58,8 +62,17 @@ def sampling(
         Names of the data sets.
     props
         Share of the ground that each data set gets, same order.
+    rois
+        Vector file with polygons for each data set, same order; empty text: none.
+    roi_mode
+        restrict: a data set with polygons takes only squares inside them; override: all ground is
+        drawn, then squares inside polygons go to their data set.
     patchsize
         Side of a patch, 10 m pixels, a multiple of 64.
+    squaresize
+        Side of the squares that go to one data set as a whole; -1: the patch size.
+    guard
+        Width of the ground left out between data sets, 10 m pixels, a multiple of 64.
     n_samples_per_shard
         Samples per file.
     maxntrain
@@ -92,7 +105,11 @@ def sampling(
         output_dir=roi_dir,
         datasets=datasets,
         props=props,
+        rois=rois,
+        roi_mode=roi_mode,
         patchsize=patchsize,
+        squaresize=squaresize,
+        guard=guard,
         seed=seed,
         share_ground=share_ground,
         overwrite=overwrite,

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from decloud_lib.bands import S2_NODATA
 from decloud_lib.errors import ShapeError
 from decloud_lib.types import Array
 
@@ -45,14 +46,65 @@ def encode_sigma0(sigma0: Array) -> Array:
     return encode_channel(sigma0)
 
 
-def encode_channel(sigma0: Array) -> Array:
-    """Encode backscatter of one polarisation, any shape; see `encode_sigma0`."""
+def encode_channel(sigma0: Array, out: Array | None = None) -> Array:
+    """Encode backscatter of one polarisation, any shape; see `encode_sigma0`.
+
+    Parameters
+    ----------
+    sigma0
+        Linear power.
+    out : uint16, contiguous, of the same shape
+        Gets the result; made where None.
+    """
     source = np.ascontiguousarray(sigma0, dtype=np.float32).reshape(-1)
-    encoded = np.empty(source.shape, np.uint16)
+    encoded = np.empty(sigma0.shape, np.uint16) if out is None else out
+    flat = encoded.reshape(-1)
     for start in range(0, source.size, _CHUNK_PX):
         chunk = slice(start, start + _CHUNK_PX)
-        _encode_chunk(source[chunk], encoded[chunk])
-    return encoded.reshape(sigma0.shape)
+        _encode_chunk(source[chunk], flat[chunk])
+    return encoded
+
+
+def is_nodata(sigma0: Array) -> Array:
+    """Say which pixels are encoded as no data: 0, NaN and infinities.
+
+    Parameters
+    ----------
+    sigma0 : float32 or float64, any shape
+        Linear power.
+
+    Returns
+    -------
+    bool of the same shape
+    """
+    # In one pass over the bits: without the sign, 0 is the lowest number and what is not finite
+    # has the highest ones; less 1, both are at the upper end.
+    kind = np.dtype(f"u{sigma0.itemsize}")
+    bits: Array = sigma0.view(kind) << 1
+    bits -= 1
+    highest: Array = (np.full(1, np.inf, sigma0.dtype).view(kind) << 1) - 1
+    return np.asarray(bits >= highest)
+
+
+def dn_table(scale: float, offset: float, nodata: int) -> Array:
+    """Return the table that turns stored 16-bit reflectance into DN = reflectance x 10000.
+
+    Parameters
+    ----------
+    scale, offset
+        DN = rint(stored x scale + offset).
+    nodata
+        Stored value that marks no data.
+
+    Returns
+    -------
+    (65536,) int16, by stored value: no data becomes -10000; DN beyond what int16 holds are cut to
+    -9999 and 32767, so that no measured value reads as no data.
+    """
+    stored = np.arange(1 << 16, dtype=np.float64)
+    table = np.clip(np.rint(stored * scale + offset), S2_NODATA + 1, np.iinfo(np.int16).max)
+    table[nodata] = S2_NODATA
+    return table.astype(np.int16)
 
 
 def decode_sigma0(encoded: Array) -> Array:

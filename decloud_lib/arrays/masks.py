@@ -115,6 +115,31 @@ def close_mask(mask: Array, radius_px: int) -> Array:
     return erode_mask(grow(mask, radius_px), radius_px)
 
 
+def scl_table(classes: frozenset[int]) -> Array:
+    """Return the table that turns ESA's scene classification into the bits of Theia's cloud mask.
+
+    Parameters
+    ----------
+    classes
+        Classes that count as cloud; all others become 0.
+
+    Returns
+    -------
+    (256,) uint8, by class. 8 and 9 (cloud of medium and high probability) become bits 0 and 1,
+    10 (thin cirrus) bit 7, 3 (cloud shadow) bits 0 and 5, any other class that counts bit 0.
+
+    Notes
+    -----
+    Bits as in the format of MAJA's L2A products: 0 clouds and shadows, 1 clouds, 5 shadows of
+    clouds inside the image, 7 high clouds seen at 1.38 um. Classes as in ESA's L2A products.
+    """
+    bits = {3: 0b0010_0001, 8: 0b11, 9: 0b11, 10: 0b1000_0000}
+    table = np.zeros(256, np.uint8)
+    for number in classes:
+        table[number] = bits.get(number, 1)
+    return table
+
+
 def _cells(values: Array, factor: int) -> Array:
     """Return (rows, factor, cols, factor): the cells of each whole working patch."""
     if values.ndim != 2 or factor < 1:

@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from decloud_lib import storage
+from decloud_lib.arrays.pictures import Picture, radar_colour
 from decloud_lib.bands import S1_BANDS
 from decloud_lib.demo.choice import Cover, nearest_clear
 from decloud_lib.demo.pictures import (
     Panel,
-    Picture,
     central_window,
     draw_panels,
-    radar_colour,
     read_true_colour,
 )
 from decloud_lib.raster.products.prepared import PreparedS2, list_s1
-from decloud_lib.raster.read import open_raster, read_bands
+from decloud_lib.raster.read import read_bands
+from decloud_lib.raster.views import open_image
 from decloud_lib.types import Window
 
 #: Shown pixel by pixel, so not more than fits a panel.
@@ -67,7 +67,7 @@ def draw_gallery(
     s1_dir
         Prepared Sentinel-1 tile folder.
     """
-    with open_raster(images.reconstruction) as reader:
+    with open_image(images.reconstruction) as reader:
         window = central_window(reader.grid, PICTURE_PX)
         rebuilt = read_true_colour(reader, window)
     product = chosen.product
@@ -81,7 +81,7 @@ def draw_gallery(
     ]
     truth = images.truth / f"{product.name}_truth.tif"
     if truth.exists():
-        with open_raster(str(truth)) as reader:
+        with open_image(str(truth)) as reader:
             panels.append(Panel(f"truth: {_day(product)}", read_true_colour(reader, window)))
     before_after = out / "before_after.png"
     draw_panels(panels, before_after)
@@ -111,7 +111,7 @@ def _draw_series(
     for cover, uri in in_order[:_SERIES_DATES]:
         label = f"{_day(cover.product)}, {cover.cloud_percent:.0f} % cloud"
         inputs.append(Panel(label, _picture(cover.product, window)))
-        with open_raster(uri) as reader:
+        with open_image(uri) as reader:
             outputs.append(Panel("reconstruction", read_true_colour(reader, window)))
     if not inputs:
         return None
@@ -121,13 +121,13 @@ def _draw_series(
 
 
 def _picture(product: PreparedS2, window: Window) -> Picture:
-    with open_raster(product.stack_10m) as reader:
+    with open_image(product.stack_10m) as reader:
         return read_true_colour(reader, window)
 
 
 def _radar_panel(s1_dir: str, product: PreparedS2, window: Window) -> Panel:
     nearest = min(list_s1(s1_dir), key=lambda image: abs(image.acquired - product.acquired))
-    with open_raster(nearest.uri) as reader:
+    with open_image(nearest.uri) as reader:
         picture = radar_colour(read_bands(reader, S1_BANDS, window))
     return Panel(f"radar: {nearest.acquired:%Y-%m-%d} (VV, VH, ratio)", picture)
 

@@ -18,7 +18,8 @@ def gdal_environment() -> Iterator[None]:
     """Apply the GDAL options of `storage` to this thread while the context lasts.
 
     The session does nothing: GDAL finds the credentials by itself, in the same variables, profiles
-    and pod identities as the AWS SDK, and no SDK session is made for each opened file.
+    and pod identities as the AWS SDK, and no SDK session is made for each opened file. Side files
+    (`.aux.xml`) are not looked at: they could give a band another place or no-data value.
     """
-    with rasterio.Env(session=DummySession(), **storage.gdal_options()):
+    with rasterio.Env(session=DummySession(), GDAL_PAM_ENABLED=False, **storage.gdal_options()):
         yield

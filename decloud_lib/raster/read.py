@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from threading import Lock, get_ident
+from typing import Protocol
 
 import numpy as np
-import rasterio
 from rasterio.crs import CRS
 from rasterio.errors import CRSError, RasterioError
+from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterioWindow
 
 from decloud_lib import storage
@@ -16,9 +17,28 @@ from decloud_lib.errors import GridMismatchError, MissingBandError, ProductError
 from decloud_lib.raster.environment import gdal_environment
 from decloud_lib.types import Array, Grid, Window, WindowReader
 
+#: What images may be. GDAL looks at a file's content and not at its name: without this list a text
+#: that names other files (a VRT) would be followed wherever it leads.
+IMAGE_DRIVERS = ("GTiff", "JP2OpenJPEG")
+
+
+class ImageReader(WindowReader, Protocol):
+    """An open image: a raster, or a part of a product that is left as it was delivered."""
+
+    @property
+    def uri(self) -> str:
+        """What was opened, as the caller named it."""
+
+    @property
+    def dtype(self) -> str:
+        """Name of the data type."""
+
+    def read(self, window: Window, names: Sequence[str] | None = None) -> Array:
+        """Return (H, W, C) pixels of a window, of the named bands; of all where None."""
+
 
 class RasterReader:
-    """An open raster; a `WindowReader`.
+    """An open raster; an `ImageReader`.
 
     One reader may be shared by several threads: reads are done one after the other under a lock.
     Threads that should read at the same time open a reader each.
@@ -30,7 +50,7 @@ class RasterReader:
     grid : Grid
         Georeferencing.
     bands : tuple of str
-        Band descriptions; `"1"`, `"2"`, ... where the file has none.
+        Band descriptions; where there are none the names it was opened with, else `"1"`, `"2"`...
     dtype : str
         Name of the data type.
     nodata : float or None
@@ -41,16 +61,18 @@ class RasterReader:
         Rows and columns of an internal block, pixels.
     """
 
-    def __init__(self, dataset: rasterio.DatasetReader, uri: str) -> None:
+    def __init__(self, dataset: DatasetReader, uri: str, unnamed: tuple[str, ...] = ()) -> None:
         self._dataset = dataset
         self._lock = Lock()
         self._thread = get_ident()
-        self._remote = "/vsis3/" in dataset.name
+        self._remote = any(kind in dataset.name for kind in ("/vsis3/", "/vsicurl/"))
         self.uri = uri
         self.grid = _grid_of(dataset, uri)
         self.bands: tuple[str, ...] = tuple(
             name or str(index) for index, name in enumerate(dataset.descriptions, start=1)
         )
+        if not any(dataset.descriptions) and len(unnamed) == dataset.count:
+            self.bands = unnamed
         self.dtype: str = dataset.dtypes[0]
         self.nodata: float | None = dataset.nodata
         self.tags: dict[str, str] = dataset.tags()
@@ -107,13 +129,19 @@ class RasterReader:
 
 
 @contextmanager
-def open_raster(uri: str) -> Iterator[RasterReader]:
+def open_raster(
+    uri: str, *, unnamed: tuple[str, ...] = (), drivers: Sequence[str] = IMAGE_DRIVERS
+) -> Iterator[RasterReader]:
     """Open a raster for reading by windows.
 
     Parameters
     ----------
     uri
         `s3://...`, a local path, or a path that GDAL itself understands (`/vsizip/...`).
+    unnamed
+        Names of the bands where the file has none (files of the existing system) and as many.
+    drivers
+        Formats that are accepted.
 
     Raises
     ------
@@ -122,14 +150,15 @@ def open_raster(uri: str) -> Iterator[RasterReader]:
     """
     with gdal_environment():
         try:
-            dataset = rasterio.open(storage.gdal_path(uri))
+            # What `rasterio.open` makes; it takes a single driver only.
+            dataset = DatasetReader(storage.gdal_path(uri), driver=list(drivers))
         except RasterioError as error:
             raise ProductError(
                 f"{uri}: cannot be opened as a raster ({error}); "
                 "check that the file is there and was delivered completely"
             ) from error
         with dataset:
-            reader = RasterReader(dataset, uri)
+            reader = RasterReader(dataset, uri, unnamed)
             try:
                 yield reader
             finally:
@@ -188,7 +217,7 @@ def _position(reader: WindowReader, name: str) -> int:
         ) from None
 
 
-def _grid_of(dataset: rasterio.DatasetReader, uri: str) -> Grid:
+def _grid_of(dataset: DatasetReader, uri: str) -> Grid:
     transform = dataset.transform
     square = abs(transform.a + transform.e) <= 1e-9 * abs(transform.a)
     if transform.a <= 0 or not square or transform.b or transform.d:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import rasterio
@@ -19,7 +19,10 @@ from decloud_lib.errors import ShapeError, StorageError
 from decloud_lib.raster.environment import BLOCK_THREADS, gdal_environment
 from decloud_lib.types import Array, Grid, Window
 
+Codec = Literal["ZSTD", "DEFLATE"]
 _LEVEL_OPTIONS = {"ZSTD": "ZSTD_LEVEL", "DEFLATE": "ZLEVEL"}
+#: Measured: docs/decisions/0005-codec-and-blocks.md.
+_LEVELS = {"ZSTD": 1, "DEFLATE": 6}
 _NOT_WHOLE = "could not be written whole"
 _ROOM = "make room on the disk, of the temporary folder too (TMPDIR)"
 _COG_PREDICTORS = {1: "NO", 2: "STANDARD", 3: "FLOATING_POINT"}
@@ -37,14 +40,14 @@ class RasterProfile:
     """No-data tag; none is written where None."""
     block_px: int = 256
     """Side of an internal block, pixels; a multiple of 16."""
-    codec: str = "ZSTD"
-    """`ZSTD` or `DEFLATE` (for readers without ZSTD)."""
-    level: int = 1
-    """Compression level of the codec."""
+    codec: Codec = "ZSTD"
+    """`DEFLATE` is for readers without ZSTD; the level follows from the codec."""
     predictor: int = 2
     """1 none (masks), 2 difference of neighbours (integers), 3 floating point."""
     cog: bool = field(default=False, kw_only=True)
     """Make a cloud-optimised GeoTIFF with overviews."""
+    overview_resampling: Literal["AVERAGE", "NEAREST"] = field(default="AVERAGE", kw_only=True)
+    """How overviews are made: `NEAREST` for masks, whose values are no quantities."""
 
 
 class RasterWriter:
@@ -144,7 +147,7 @@ def _new_dataset(
         # Readers want all bands of a window: one block to decompress instead of one per band.
         "interleave": "pixel",
         "bigtiff": "IF_SAFER",
-        _LEVEL_OPTIONS[profile.codec]: profile.level,
+        _LEVEL_OPTIONS[profile.codec]: _LEVELS[profile.codec],
     }
     dataset = rasterio.open(
         path,
@@ -205,11 +208,11 @@ def _check_whole(path: Path, uri: str) -> None:
 def _cog_options(profile: RasterProfile) -> dict[str, Any]:
     return {
         "compress": profile.codec,
-        "level": profile.level,
+        "level": _LEVELS[profile.codec],
         "predictor": _COG_PREDICTORS[profile.predictor],
         "blocksize": max(profile.block_px, 128),
         "overviews": "AUTO",
-        "overview_resampling": "AVERAGE",
+        "overview_resampling": profile.overview_resampling,
         "bigtiff": "IF_SAFER",
         "num_threads": BLOCK_THREADS,
     }

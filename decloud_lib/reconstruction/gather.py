@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from decloud_lib import storage
-from decloud_lib.errors import ProductError
 from decloud_lib.raster.products.prepared import PreparedS1, PreparedS2, open_s1, open_s2
+from decloud_lib.raster.views import stored_files
 from decloud_lib.reconstruction.inputs import SceneInputs, Search, choose
 
 _CHOSEN = frozenset({"s1_tm1", "s2_tm1", "s1_t", "s1_tp1", "s2_tp1"})
@@ -100,13 +100,8 @@ def input_files(inputs: SceneInputs) -> list[storage.Entry]:
         uris += [product.stack_10m, product.cloud_mask]
     uris += [item.uri for item in (*inputs.s1_before, *inputs.s1, *inputs.s1_after)]
     uris += [inputs.dem] if inputs.dem else []
-    found = []
-    for uri in sorted(set(uris)):
-        entry = storage.stat(uri)
-        if entry is None:
-            raise ProductError(f"{uri}: there is no such file; prepare it, or check the path")
-        found.append(entry)
-    return found
+    found = {entry.uri: entry for uri in set(uris) for entry in stored_files(uri)}
+    return [found[uri] for uri in sorted(found)]
 
 
 def _open_s2(uris: tuple[str, ...], needed: bool) -> tuple[PreparedS2, ...]:  # noqa: FBT001

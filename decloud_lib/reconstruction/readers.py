@@ -10,7 +10,7 @@ from decloud_lib.arrays.windows import read_mirrored
 from decloud_lib.errors import GridMismatchError, MissingBandError
 from decloud_lib.types import Array, Grid, Window, WindowReader
 
-Opener = Callable[[str], AbstractContextManager[WindowReader]]
+Opener = Callable[[str, tuple[str, ...]], AbstractContextManager[WindowReader]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class ReaderPool:
         The 10 m grid of the scene. Each raster must have it, or the same ground with pixels that
         are `Image.factor` times larger.
     opener
-        Opens a raster by its URI (the engine).
+        Opens a raster by its URI (the engine); also gets the names of bands that have none.
     limit
         How many rasters may be open at a time.
     """
@@ -44,7 +44,7 @@ class ReaderPool:
         self._grid = grid
         self._opener = opener
         self._limit = limit
-        self._open: dict[str, WindowReader] = {}
+        self._open: dict[tuple[str, tuple[str, ...]], WindowReader] = {}
         self._stack = ExitStack()
 
     def read(self, image: Image, window: Window) -> Array:
@@ -83,10 +83,11 @@ class ReaderPool:
         self._stack.close()
 
     def _reader(self, image: Image) -> WindowReader:
-        if image.uri not in self._open:
+        key = (image.uri, image.stored_bands)
+        if key not in self._open:
             if len(self._open) >= self._limit:
                 self.close()
-            reader = self._stack.enter_context(self._opener(image.uri))
+            reader = self._stack.enter_context(self._opener(image.uri, image.stored_bands))
             expected = self._grid.coarsened(image.factor) if image.factor > 1 else self._grid
             difference = reader.grid.difference(expected)
             if difference is not None:
@@ -94,17 +95,14 @@ class ReaderPool:
                     f"{image.uri} lies on another grid than the image to rebuild: {difference}; "
                     "use products of the same tile"
                 )
-            self._open[image.uri] = reader
-        return self._open[image.uri]
+            self._open[key] = reader
+        return self._open[key]
 
 
-def _positions(found: tuple[str, ...], image: Image) -> list[int]:
-    unnamed = found == tuple(str(number) for number in range(1, len(found) + 1))
-    names = image.stored_bands if unnamed and len(found) == len(image.stored_bands) else found
-    missing = [band for band in image.bands if band not in names]
-    if missing:
+def _positions(names: tuple[str, ...], image: Image) -> list[int]:
+    if missing := [band for band in image.bands if band not in names]:
         raise MissingBandError(
-            f"{image.uri}: band {', '.join(missing)} missing; found {', '.join(found)}, "
+            f"{image.uri}: band {', '.join(missing)} missing; found {', '.join(names)}, "
             f"expected {', '.join(image.bands)}; prepare the product again"
         )
     return [names.index(band) for band in image.bands]

@@ -8,7 +8,8 @@ import numpy as np
 
 from decloud_lib.bands import DEM_BANDS, S1_BANDS, S2_10M_BANDS, S2_20M_STACK_BANDS
 from decloud_lib.errors import GridMismatchError, ProductError
-from decloud_lib.raster.read import RasterReader, open_raster
+from decloud_lib.raster.read import ImageReader
+from decloud_lib.raster.views import open_image
 from decloud_lib.sampling.drawing import DrawnSamples
 from decloud_lib.sampling.tile_index import TileIndex
 from decloud_lib.types import Array, Window
@@ -100,26 +101,22 @@ def _read_raster(
     index: TileIndex, key: RasterKey, positions: Sequence[int]
 ) -> Iterator[tuple[int, Array]]:
     uri, factor = raster_uri(index, key), 2 if key.kind in {"s2_20m", "dem"} else 1
-    with open_raster(uri) as reader:
+    with open_image(uri, BANDS[key.kind]) as reader:
         difference = reader.grid.difference(index.grid_of(key.kind))
         if difference:
             raise GridMismatchError(
                 f"{uri}: not on the grid of the tile's Sentinel-2 images: {difference} (expected); "
                 "prepare it again from the same tile"
             )
-        names = _names(reader, key.kind)
+        _check_type(reader, key.kind)
         for position in positions:
             window: Window = index.window(position).coarsened(factor)
-            pixels = np.ascontiguousarray(reader.read(window, names))
+            pixels = np.ascontiguousarray(reader.read(window, BANDS[key.kind]))
             yield position, pixels.astype(_DTYPES[key.kind], casting="safe", copy=False)
 
 
-def _names(reader: RasterReader, kind: str) -> tuple[str, ...]:
-    """Return the bands to read; files of the existing system have no names, only an order."""
-    expected = BANDS[kind]
+def _check_type(reader: ImageReader, kind: str) -> None:
     if reader.dtype != _DTYPES[kind]:
         raise ProductError(
             f"{reader.uri}: holds {reader.dtype}; expected {_DTYPES[kind]}: prepare it again"
         )
-    unnamed = tuple(str(number) for number in range(1, len(expected) + 1))
-    return unnamed if reader.bands == unnamed else expected

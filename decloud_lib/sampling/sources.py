@@ -23,6 +23,7 @@ class TilesFile(BaseModel):
     s2_root: str = Field(alias="S2_ROOT_DIR")
     s1_root: str | None = Field(default=None, alias="S1_ROOT_DIR")
     dem_root: str | None = Field(default=None, alias="DEM_ROOT_DIR")
+    table_root: str | None = Field(default=None, alias="TABLE_ROOT_DIR")
     tiles: tuple[str, ...] = Field(alias="TILES", min_length=1)
 
 
@@ -41,7 +42,7 @@ class RoisFile(BaseModel):
         Parameters
         ----------
         dataset
-            `train`, `valid`, `test`, ...
+            `train`, `valid`, `test` or any other; capitals do not matter.
         tiles
             The tiles that are prepared.
 
@@ -51,29 +52,33 @@ class RoisFile(BaseModel):
             The file does not name the data set, none of its tiles is prepared, or a raster is
             missing.
         """
-        if not self.datasets.get(dataset):
+        wanted = set(self.datasets.get(dataset.lower(), ()))
+        if not wanted:
             known = ", ".join(sorted(name for name, found in self.datasets.items() if found))
             raise ConfigError(
                 f"{self.source}: {dataset.upper()}{_END} is missing or empty; it names tiles for "
                 f"{known or 'no data set'}: make the regions with this data set"
             )
-        listed = set(self.datasets[dataset])
-        for tile in sorted(set(tiles) - listed):
+        for tile in sorted(set(tiles) - wanted):
             logger.info("%s: has no region for %s and contributes nothing to it", tile, dataset)
-        for tile in sorted(listed - set(tiles)):
+        for tile in sorted(wanted - set(tiles)):
             logger.warning("%s: has a region for %s but is not a prepared tile", tile, dataset)
-        found = {
-            tile: storage.join(self.root, f"{tile}_{dataset}.tif")
-            for tile in sorted(listed & set(tiles))
-        }
-        if not found:
+        common = sorted(wanted & set(tiles))
+        if not common:
             raise ConfigError(
-                f"{self.source}: the tiles for {dataset} are {', '.join(sorted(listed))}, the "
+                f"{self.source}: the tiles for {dataset} are {', '.join(sorted(wanted))}, the "
                 f"prepared ones {', '.join(sorted(tiles))}; expected a common tile"
             )
-        for uri in found.values():
-            if storage.stat(uri) is None:
+        # The name of a raster has the capitals that the data set was given when it was made.
+        listed = storage.list_children(self.root)
+        spelled = {storage.name_of(uri).lower(): uri for uri in listed}
+        found: dict[str, str] = {}
+        for tile in common:
+            uri = storage.join(self.root, f"{tile}_{dataset}.tif")
+            stored = uri if uri in listed else spelled.get(storage.name_of(uri).lower())
+            if stored is None:
                 raise ConfigError(f"{uri}: the region raster is missing; run make-roi first")
+            found[tile] = stored
         return found
 
 

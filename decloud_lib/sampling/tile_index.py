@@ -1,28 +1,27 @@
 """What is known of a prepared tile before any pixel is read: dates, cloud and validity by patch."""
 
 import logging
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from decloud_lib import storage
 from decloud_lib.arrays.candidates import Catalogue
 from decloud_lib.arrays.masks import cloud_percent, is_valid
+from decloud_lib.arrays.regions import usable_cells, whole_squares
 from decloud_lib.bands import ELEMENTARY_PATCH_PX
-from decloud_lib.errors import ConfigError, GridMismatchError, ProductError
-from decloud_lib.raster.products.prepared import PreparedS1, PreparedS2, list_s1, list_s2
+from decloud_lib.errors import ProductError, StorageError
+from decloud_lib.raster.products.prepared import PreparedS1, PreparedS2
 from decloud_lib.raster.read import open_raster
+from decloud_lib.sampling.image_facts import check_grid
 from decloud_lib.sampling.sources import TilesFile
+from decloud_lib.sampling.tile_survey import SurveyedImage, TileSurvey
 from decloud_lib.types import Array, Grid, Window
 
 logger = logging.getLogger(__name__)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-#: Small rasters that are read at the same time; the wait is for the bucket, not for the processor.
-_READERS = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,13 +58,29 @@ class TileIndex:
         ------
         GridMismatchError
             The raster is not on the grid of the elementary patches.
+        ProductError
+            It holds NaN, which says neither yes nor no.
         """
-        cells = _read_cells(uri, self.grid)
-        return is_valid(cells == 0, self.patch_px // ELEMENTARY_PATCH_PX).ravel()
+        with open_raster(uri) as reader:
+            cells_grid = self.grid.coarsened(ELEMENTARY_PATCH_PX)
+            check_grid(uri, reader.grid, cells_grid, self.s2[0].stack_10m)
+            values = reader.read(Window(0, 0, *reader.grid.shape))[..., 0]
+        try:
+            cells = usable_cells(values, reader.nodata)
+        except ValueError as error:
+            raise ProductError(
+                f"{uri}: {error}; expected 0 for what must not be used and 1 for what may: run "
+                "make-roi again"
+            ) from error
+        return whole_squares(cells, self.patch_px // ELEMENTARY_PATCH_PX).ravel()
 
 
 def index_tile(tile: str, files: TilesFile, patch_px: int) -> TileIndex:
-    """Read the statistics of a tile.
+    """Collect what is known of a tile, from its table where there is one.
+
+    The table is compared with a listing of the tile's folders. Statistics rasters are read of new
+    and changed images only, and the table is brought up to date where its place can be written;
+    without a table all are read. The index is the same. A damaged image is left out with a warning.
 
     Parameters
     ----------
@@ -79,89 +94,77 @@ def index_tile(tile: str, files: TilesFile, patch_px: int) -> TileIndex:
     Raises
     ------
     ProductError
-        No prepared S2 product, or a tile smaller than a patch.
+        No prepared S2 product that can be used, or a tile smaller than a patch.
     ConfigError
         Elevations are configured and that of the tile is missing.
     GridMismatchError
         Rasters of the tile that do not share a grid.
     """
-    s2 = list_s2(files.s2_root, tile)
-    s1 = list_s1(files.s1_root, tile) if files.s1_root else []
-    if not s2:
-        raise ProductError(
-            f"{files.s2_root}: no prepared Sentinel-2 product of {tile}; run prepare-s2 first"
-        )
-    with open_raster(s2[0].stack_10m) as reader:
-        grid = reader.grid
-    dem = _dem(tile, files, grid)
-    factor = patch_px // ELEMENTARY_PATCH_PX
+    survey = TileSurvey(tile, files, thorough=False)
+    grid = survey.grid
     shape = (grid.height // patch_px, grid.width // patch_px)
     if not all(shape):
         raise ProductError(
             f"{tile}: {grid.height} x {grid.width} px are too few for a patch of {patch_px} px; "
             "lower --patchsize"
         )
-
-    def valid(counts: Array) -> Array:
-        return is_valid(counts, factor)
-
-    def cloud(counts: Array) -> Array:
-        return cloud_percent(counts, factor)
-
-    catalogue = Catalogue(
-        s2_time_ms=_milliseconds([image.acquired for image in s2]),
-        s2_cloud_percent=_table([image.cloud_stats for image in s2], grid, shape, cloud),
-        s2_valid=_table([image.edge_stats for image in s2], grid, shape, valid).astype(bool),
-        s1_time_ms=_milliseconds([image.acquired for image in s1]),
-        s1_valid=_table([image.edge_stats for image in s1], grid, shape, valid).astype(bool),
-        s1_ascending=np.array([image.ascending for image in s1], dtype=bool),
-    )
-    found = TileIndex(tile, grid, patch_px, shape, tuple(s1), tuple(s2), dem, catalogue)
-    _log(found)
-    return found
+    columns = _Columns(survey.counts, shape[0] * shape[1], patch_px // ELEMENTARY_PATCH_PX)
+    for found in survey.batches():
+        for item in found:
+            columns.add(item)
+    _save(survey)
+    dem = survey.elevation.uri if survey.elevation else None
+    s1, s2 = tuple(columns.s1), tuple(columns.s2)
+    index = TileIndex(tile, grid, patch_px, shape, s1, s2, dem, columns.catalogue())
+    _log(index, survey)
+    return index
 
 
-def _dem(tile: str, files: TilesFile, grid: Grid) -> str | None:
-    if files.dem_root is None:
-        return None
-    uri = storage.join(files.dem_root, f"{tile}.tif")
-    if storage.stat(uri) is None:
-        raise ConfigError(
-            f"{uri}: the elevation of {tile} is missing; run prepare-dem, or leave DEM_ROOT_DIR "
-            "out of the tiles JSON"
+class _Columns:
+    """The arrays of a catalogue while they are filled, image by image."""
+
+    def __init__(self, images: tuple[int, int], positions: int, factor: int) -> None:
+        n_s2, n_s1 = images
+        self.s2: list[PreparedS2] = []
+        self.s1: list[PreparedS1] = []
+        self._factor = factor
+        self._cloud_percent = np.empty((n_s2, positions))
+        self._s2_valid = np.empty((n_s2, positions), bool)
+        self._s1_valid = np.empty((n_s1, positions), bool)
+
+    def add(self, item: SurveyedImage) -> None:
+        """Add the next image in time of its sensor."""
+        image, counts = item.image, item.counts
+        valid = is_valid(counts.edge, self._factor).ravel()
+        if isinstance(image, PreparedS1):
+            self._s1_valid[len(self.s1)] = valid
+            self.s1.append(image)
+            return
+        assert counts.cloud is not None
+        self._s2_valid[len(self.s2)] = valid
+        self._cloud_percent[len(self.s2)] = cloud_percent(counts.cloud, self._factor).ravel()
+        self.s2.append(image)
+
+    def catalogue(self) -> Catalogue:
+        """Return the catalogue of the images that were added."""
+        n_s2, n_s1 = len(self.s2), len(self.s1)
+        return Catalogue(
+            s2_time_ms=_milliseconds([image.acquired for image in self.s2]),
+            s2_cloud_percent=self._cloud_percent[:n_s2],
+            s2_valid=self._s2_valid[:n_s2],
+            s1_time_ms=_milliseconds([image.acquired for image in self.s1]),
+            s1_valid=self._s1_valid[:n_s1],
+            s1_ascending=np.array([image.ascending for image in self.s1], dtype=bool),
         )
-    with open_raster(uri) as reader:
-        _check_grid(uri, reader.grid, grid.coarsened(2))
-    return uri
 
 
-def _table(
-    uris: Sequence[str], grid: Grid, shape: tuple[int, int], reduce: Callable[[Array], Array]
-) -> Array:
-    """Return (images, positions): a number per patch of each statistics raster."""
-
-    def row(uri: str) -> Array:
-        return reduce(_read_cells(uri, grid)).ravel()
-
-    with ThreadPoolExecutor(_READERS) as pool:
-        rows = list(pool.map(row, uris))
-    return np.array(rows).reshape(len(uris), shape[0] * shape[1])
-
-
-def _read_cells(uri: str, grid: Grid) -> Array:
-    """Return (h, w): a raster with one pixel per elementary patch of the 10 m grid."""
-    with open_raster(uri) as reader:
-        _check_grid(uri, reader.grid, grid.coarsened(ELEMENTARY_PATCH_PX))
-        return reader.read(Window(0, 0, *reader.grid.shape))[..., 0]
-
-
-def _check_grid(uri: str, found: Grid, expected: Grid) -> None:
-    difference = found.difference(expected)
-    if difference:
-        raise GridMismatchError(
-            f"{uri}: not on the grid of the tile's Sentinel-2 images: {difference} (expected); "
-            "prepare it again from the same tile"
-        )
+def _save(survey: TileSurvey) -> None:
+    try:
+        if survey.save_table():
+            logger.info("%s: its table was brought up to date", survey.tile)
+    except StorageError as error:
+        # Whoever draws samples need not be allowed to write to the prepared data.
+        logger.info("%s: its table is not brought up to date: %s", survey.tile, error)
 
 
 def _milliseconds(moments: Sequence[datetime]) -> Array:
@@ -169,11 +172,11 @@ def _milliseconds(moments: Sequence[datetime]) -> Array:
     return np.array([(moment - _EPOCH) // step for moment in moments], dtype=np.int64)
 
 
-def _log(index: TileIndex) -> None:
+def _log(index: TileIndex, survey: TileSurvey) -> None:
     found = index.catalogue
     logger.info(
         "%s: %d x %d positions, %d S2 dates (%.0f %% of the patches valid, mean cloud %.0f %%), "
-        "%d S1 dates (%.0f %% valid)",
+        "%d S1 dates (%.0f %% valid); statistics read of %d images",
         index.tile,
         *index.shape,
         len(index.s2),
@@ -181,4 +184,5 @@ def _log(index: TileIndex) -> None:
         found.s2_cloud_percent.mean(),
         len(index.s1),
         100 * found.s1_valid.mean() if len(index.s1) else 0.0,
+        survey.read,
     )

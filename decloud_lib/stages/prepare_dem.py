@@ -1,4 +1,4 @@
-"""Prepare the elevation: any elevation raster, brought on the 20 m grid of a tile."""
+"""Prepare the elevation: rasters of elevation, brought on the 20 m grid of a tile."""
 
 import dataclasses
 import logging
@@ -11,51 +11,70 @@ from decloud_lib.bands import DEM_BANDS, DEM_NODATA
 from decloud_lib.config import StageConfig
 from decloud_lib.errors import ProductError
 from decloud_lib.progress import track
-from decloud_lib.raster.read import open_raster
+from decloud_lib.raster.mosaic import mosaic
+from decloud_lib.raster.piece import covered
+from decloud_lib.raster.products.elevation import COPERNICUS_GLO30, Elevation, find_elevation
 from decloud_lib.raster.streaming import read_ahead, strips
+from decloud_lib.raster.views import open_image
+from decloud_lib.raster.voids import VoidCounts, VoidPolicy, VoidTreatment
 from decloud_lib.raster.warp import ResamplingName, open_warped
 from decloud_lib.raster.write import RasterProfile, create_raster
 from decloud_lib.stages import PrepareResult
-from decloud_lib.types import Array, Grid
+from decloud_lib.types import Grid
 
 logger = logging.getLogger(__name__)
 
-_BLOCK_PX = 128
+#: Counted up when the same settings and inputs lead to another output.
+_VERSION = 2
 _ROWS = 512
-#: Lower values are voids that the source did not mark.
-_LOWEST_M = -12000.0
+_PIXEL_M = 20.0
+_FINE_PIXEL_M = 10.0
 
 
 class PrepareDemConfig(StageConfig):
     """Settings of `prepare_dem`."""
 
-    dem: str = Field(description="Elevation, metres: any georeferenced raster that GDAL opens.")
-    reference: str = Field(description="Raster with the wanted grid: a prepared 20 m stack.")
+    dem: str = Field(
+        default=COPERNICUS_GLO30,
+        description="Elevation, metres: a georeferenced raster or a mosaic (.vrt), here, in a "
+        "bucket or in the web; a folder of tiles; or the root of the Copernicus GLO-30 layout.",
+    )
+    reference: str = Field(
+        description="Image with the wanted grid: a prepared 20 m stack, or a 10 m one."
+    )
     output: str = Field(description="Where to write the elevation: .../<TILE>.tif.")
     resampling: ResamplingName = Field(
         default="bilinear", description="How elevations between the source's pixels are made."
+    )
+    voids: VoidPolicy = Field(
+        default="zero",
+        description="What becomes of pixels without elevation: 0 m; fill: holes are interpolated "
+        "from at most 100 px away, the rest is 0 m; keep: no data (-32768); refuse: an error.",
+    )
+    tilesize: int = Field(
+        default=128, ge=16, le=4096, multiple_of=16, description="Block of the GeoTIFF, pixels."
     )
 
 
 def prepare_dem(config: PrepareDemConfig) -> PrepareResult:
     """Bring elevation on a tile's 20 m grid, as whole metres.
 
-    Voids, the sea where the source has none, and ground beyond the source become 0 and are counted
-    in the manifest.
+    Pixels without elevation (voids, ground beyond the source, open sea that the Copernicus layout
+    has no tile for) are treated as `voids` says and counted in the manifest by kind.
 
     Raises
     ------
     ProductError
-        A file that is no raster, or a source that does not cover the tile anywhere.
+        No such source, a file that is no raster of elevation, tiles in two projections, a source
+        that covers the tile nowhere, or voids that are refused.
+    StorageError
+        A bucket or server that cannot be reached.
     OutputConflictError
         A complete output of other settings or inputs is there and `overwrite` is off.
     """
-    source = storage.stat(config.dem)
-    if source is None:
-        raise ProductError(f"{config.dem}: there is no such file; expected an elevation raster")
-    with open_raster(config.reference) as reference:
-        grid = reference.grid
-    planned = manifest.plan("prepare_dem", config, (source,))
+    grid = _wanted_grid(config.reference)
+    elevation = find_elevation(config.dem, grid)
+    planned = manifest.plan("prepare_dem", config, elevation.entries, _VERSION)
     # The reference counts by its grid: another product of the same tile changes nothing.
     settings = planned.config | {"reference": dataclasses.asdict(grid)}
     planned = planned.model_copy(update={"config": settings})
@@ -64,48 +83,107 @@ def prepare_dem(config: PrepareDemConfig) -> PrepareResult:
         logger.info("prepare-dem: %s was complete already", config.output)
         return PrepareResult((), 1)
     storage.delete(manifest_uri)
-    voids = _prepare(config, grid)
-    manifest.write(
-        manifest_uri,
-        planned,
-        (config.output,),
-        counts={"px": grid.height * grid.width, "voids": voids},
+    counts = _prepare(config, elevation, grid)
+    manifest.write(manifest_uri, planned, (config.output,), counts=_told(counts, elevation))
+    logger.info(
+        "prepare-dem: wrote %s from %d rasters; of %d px without elevation %d became 0 m, %d were "
+        "interpolated, %d stay without data",
+        *(config.output, len(elevation.pieces), counts.voids),
+        *(counts.zero, counts.filled, counts.kept),
     )
-    logger.info("prepare-dem: wrote %s; %d void pixels became 0 m", config.output, voids)
     return PrepareResult((config.output,), 0)
 
 
-def _prepare(config: PrepareDemConfig, grid: Grid) -> int:
-    """Write the elevation strip by strip; return the number of voids."""
-    voids = 0
+def _wanted_grid(reference: str) -> Grid:
+    """Return the 20 m grid of an image; that of a 10 m one is made twice as coarse."""
+    with open_image(reference) as image:
+        grid = image.grid
+    if grid.pixel_m == _FINE_PIXEL_M:
+        logger.info("prepare-dem: %s has pixels of 10 m: elevation at 20 m", reference)
+        grid = grid.coarsened(2)
+    if grid.pixel_m != _PIXEL_M:
+        raise ProductError(
+            f"{reference}: pixels of {grid.pixel_m:g} ({grid.crs}); elevation is prepared for the "
+            "20 m stack of a tile: give that, or the 10 m one"
+        )
+    return grid
+
+
+def _prepare(config: PrepareDemConfig, elevation: Elevation, grid: Grid) -> VoidCounts:
+    """Write the elevation strip by strip; return the numbers of voids."""
+    if elevation.missing:
+        logger.warning(
+            "prepare-dem: %s has no tile %s: open sea, or ground that is not released",
+            config.dem,
+            ", ".join(elevation.missing),
+        )
+    if not elevation.pieces:
+        return _write_sea(config, elevation, grid)
+    treatment = VoidTreatment(
+        config.voids, lambda window: covered(elevation.pieces, grid.cropped(window))
+    )
+    document = mosaic(elevation.pieces, config.resampling)
     windows = strips(grid, _ROWS)
-    profile = RasterProfile(DEM_BANDS, "int16", DEM_NODATA, _BLOCK_PX)
-    tags = {
+    with (
+        open_warped(document, config.dem, grid, config.resampling) as source,
+        create_raster(config.output, grid, _profile(config), _tags(config)) as writer,
+    ):
+        ahead = track(read_ahead(windows, source.read), len(windows), "prepare-dem", "strip")
+        for window, metres in treatment.strips(ahead):
+            writer.write(window, metres)
+        _check(config, elevation, grid, treatment.counts)
+    return treatment.counts
+
+
+def _write_sea(config: PrepareDemConfig, elevation: Elevation, grid: Grid) -> VoidCounts:
+    """Write 0 m everywhere, if the source says that there is sea."""
+    px = grid.height * grid.width
+    counts = VoidCounts(px=px, voids=px, beyond=px, zero=px, first=(0, 0))
+    _check(config, elevation, grid, counts)
+    with create_raster(config.output, grid, _profile(config), _tags(config)) as writer:
+        for window in strips(grid, _ROWS):
+            writer.write(window, np.zeros((*window.shape, 1), np.int16))
+    return counts
+
+
+def _check(config: PrepareDemConfig, elevation: Elevation, grid: Grid, counts: VoidCounts) -> None:
+    """Refuse voids where they are refused, and a source that holds nothing of the tile."""
+    if counts.voids == counts.px:
+        sea = bool(elevation.missing) and not counts.holes
+        if sea and config.voids == "zero":
+            logger.warning("prepare-dem: %s: open sea everywhere, so 0 m", config.output)
+            return
+        raise ProductError(
+            f"{config.dem}: holds no elevation anywhere on the grid of {config.reference} "
+            f"({grid.crs}, bounds {grid.bounds}); "
+            + ("if it is open sea, use voids = zero" if sea else "is it of another place?")
+        )
+    if config.voids == "refuse" and counts.first is not None:
+        row, col = counts.first
+        x, y = grid.transform @ (col + 0.5, row + 0.5)
+        raise ProductError(
+            f"{config.dem}: {counts.voids} of {counts.px} px have no elevation ({counts.holes} "
+            f"holes, {counts.beyond} beyond the source), the first at row {row}, column {col} "
+            f"({grid.crs} {x:.0f}, {y:.0f}); use voids = zero, fill or keep, or another source"
+        )
+
+
+def _profile(config: PrepareDemConfig) -> RasterProfile:
+    return RasterProfile(DEM_BANDS, "int16", DEM_NODATA, config.tilesize)
+
+
+def _tags(config: PrepareDemConfig) -> dict[str, str]:
+    return {
         "SOURCE": storage.name_of(config.dem),
+        "RESAMPLING": config.resampling,
+        "VOIDS": config.voids,
         "UNITS": "metres",
         "TIFFTAG_SOFTWARE": f"decloud {__version__}",
     }
-    with (
-        open_warped(config.dem, grid, config.resampling) as source,
-        create_raster(config.output, grid, profile, tags) as writer,
-    ):
-        if len(source.bands) != 1:
-            raise ProductError(f"{config.dem}: found {len(source.bands)} bands, expected elevation")
-        ahead = read_ahead(windows, source.read)
-        for window, elevation in track(ahead, len(windows), "prepare-dem", "strip"):
-            metres, found = _whole_metres(elevation)
-            voids += found
-            writer.write(window, metres)
-        if voids == grid.height * grid.width:
-            raise ProductError(
-                f"{config.dem}: holds no elevation anywhere on the grid of {config.reference} "
-                f"({grid.crs}, bounds {grid.bounds}); is it of another place?"
-            )
-    return voids
 
 
-def _whole_metres(elevation: Array) -> tuple[Array, int]:
-    """Round to int16 with voids as 0; return it and the number of voids."""
-    void = ~(elevation > _LOWEST_M)
-    metres = np.rint(np.where(void, 0.0, elevation))
-    return np.clip(metres, -32767, 32767).astype(np.int16), int(void.sum())
+def _told(counts: VoidCounts, elevation: Elevation) -> dict[str, int]:
+    """Return what the manifest says."""
+    names = ("px", "voids", "holes", "beyond", "filled", "zero", "kept")
+    found = {name: int(getattr(counts, name)) for name in names}
+    return found | {"rasters": len(elevation.pieces), "missing_tiles": len(elevation.missing)}

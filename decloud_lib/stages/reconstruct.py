@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from decloud_lib import bands, manifest, storage
 from decloud_lib.config import StageConfig
 from decloud_lib.raster.products.prepared import list_s1, list_s2
-from decloud_lib.raster.read import open_raster
+from decloud_lib.raster.views import open_image
 from decloud_lib.raster.write import RasterProfile, create_raster
 from decloud_lib.reconstruction import stream
 from decloud_lib.reconstruction.finish import Finish
@@ -192,7 +192,7 @@ def rebuild(
         lambda tile: candidates or _listed(config, tile),
     )
     sources = make_sources(contract, inputs, config.priority, config.maxgap)
-    with open_raster(inputs.target.stack_10m) as reader:
+    with open_image(inputs.target.stack_10m) as reader:
         grid = reader.grid
     planned = manifest.plan("reconstruct", config, [*input_files(inputs), *model.files()])
     record = manifest_uri(config.output)
@@ -208,7 +208,7 @@ def rebuild(
     _log_inputs(inputs)
     caller = Caller(model.network())
     readers = [
-        SceneReader(sources, contract.input_keys, ReaderPool(grid, open_raster))
+        SceneReader(sources, contract.input_keys, ReaderPool(grid, open_image))
         for _ in range(config.readers)
     ]
     batches = tiling.batches(grid.shape, config.batch_size)

@@ -15,6 +15,7 @@ from decloud_lib.arrays.layout import Conflicts
 from decloud_lib.config import StageConfig
 from decloud_lib.errors import ConfigError, NoSampleError, OutputConflictError
 from decloud_lib.raster.products.prepared import tile_folder
+from decloud_lib.raster.views import VIEW_END
 from decloud_lib.samples.schema import band_names, check_patchsize, schema_of
 from decloud_lib.sampling.data_sets import DataSetRequest, DrawOptions, draw_all
 from decloud_lib.sampling.drawing import DrawnSamples
@@ -220,7 +221,7 @@ def _plan(
         "layout": found.layout.to_json(),
         "limit": found.limit,
         "bands": band_names(),
-        "roots": tiles.model_dump(mode="json", exclude={"tiles"}),
+        "roots": tiles.model_dump(mode="json", exclude={"tiles", "table_root"}),
         "regions": found.rasters,
         "conflicts": config.conflicts,
         **{name: getattr(config, name) for name in common},
@@ -249,7 +250,7 @@ def _prepared_files(tiles: TilesFile, tile: str) -> list[storage.Entry]:
     ]
     if tiles.dem_root and (dem := storage.stat(storage.join(tiles.dem_root, f"{tile}.tif"))):
         found.append(dem)
-    return [entry for entry in found if entry.uri.endswith(".tif")]
+    return [entry for entry in found if entry.uri.endswith((".tif", VIEW_END))]
 
 
 def _write(

@@ -1,7 +1,8 @@
 """Files in an S3 bucket or in a local folder, behind one small set of functions.
 
-A URI is `s3://bucket/key` or a local path. An object appears whole or not at all. Where the bucket
-is follows from the standard variables of the AWS SDK (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`,
+A URI is `s3://bucket/key` or a local path; an address in the web (`https://`, `http://`) can be
+read, and neither listed nor written. An object appears whole or not at all. Where the bucket is
+follows from the standard variables of the AWS SDK (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`,
 `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, profiles, pod identity); GDAL is told the same endpoint.
 """
 
@@ -14,11 +15,12 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from decloud_lib.errors import StorageError
-from decloud_lib.storage import local, s3
+from decloud_lib.storage import local, s3, web
 from decloud_lib.storage.client import use_environment
 from decloud_lib.storage.entry import Entry
 from decloud_lib.storage.failures import MissingFileError
 from decloud_lib.storage.gdal import gdal_options, gdal_path
+from decloud_lib.storage.web import is_web
 
 __all__ = [
     "Entry",
@@ -27,6 +29,7 @@ __all__ = [
     "create_bucket",
     "delete",
     "delete_prefix",
+    "delete_unfinished",
     "download",
     "download_folder",
     "exists",
@@ -34,6 +37,7 @@ __all__ = [
     "gdal_path",
     "honours_create_only",
     "is_s3",
+    "is_web",
     "join",
     "list_children",
     "list_files",
@@ -56,10 +60,11 @@ __all__ = [
 _DOWNLOADS = 8
 #: Two letters at least: one is a drive.
 _OTHER_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/+")
+_SLASHES_OF_A_SERVER = 2
 
 
 def is_s3(uri: str) -> bool:
-    """Say whether a URI lies in a bucket.
+    """Say whether a URI lies in a bucket; if not, it is a local path or an address in the web.
 
     Raises
     ------
@@ -68,10 +73,10 @@ def is_s3(uri: str) -> bool:
     """
     if uri.startswith(s3.SCHEME):
         return True
-    if scheme := _OTHER_SCHEME.match(uri):
+    if not is_web(uri) and (scheme := _OTHER_SCHEME.match(uri)):
         raise StorageError(
             f"{uri}: {scheme[0]} is no place that can be used; expected s3://bucket/prefix or a "
-            "local path"
+            "local path, or https://host/path for what is only read"
         )
     return False
 
@@ -79,22 +84,26 @@ def is_s3(uri: str) -> bool:
 def join(uri: str, *parts: str) -> str:
     """Append path components to a URI; empty ones are left out."""
     stripped = [part.strip("/") for part in parts]
-    return "/".join([uri.rstrip("/"), *(part for part in stripped if part)])
+    path, query = _without_query(uri)
+    return "/".join([path.rstrip("/"), *(part for part in stripped if part)]) + query
 
 
 def name_of(uri: str) -> str:
-    """Return the last path component; a trailing slash does not count."""
-    return uri.rstrip("/").rpartition("/")[2]
+    """Return the last path component; a trailing slash and the query of an address do not count."""
+    return _without_query(uri)[0].rstrip("/").rpartition("/")[2]
 
 
 def parent_of(uri: str) -> str:
     """Return the URI without its last path component.
 
-    `.` for a bare local name; a bucket is its own parent.
+    `.` for a bare local name; a bucket or a server is its own parent. The query of an address does
+    not lead to its neighbours, and is dropped.
     """
-    if is_s3(uri) and not s3.split(uri.rstrip("/"))[1]:
-        return uri.rstrip("/")
-    head, slash, _ = uri.rstrip("/").rpartition("/")
+    path = _without_query(uri)[0].rstrip("/")
+    alone = is_web(path) and path.count("/") == _SLASHES_OF_A_SERVER
+    if alone or (is_s3(path) and not s3.split(path)[1]):
+        return path
+    head, slash, _ = path.rpartition("/")
     return head or slash or "."
 
 
@@ -106,7 +115,7 @@ def relative_path(uri: str, folder: str) -> str:
     StorageError
         The file does not lie there, or its name would lead out of a local copy of the folder.
     """
-    if is_s3(uri):
+    if is_s3(uri) or is_web(uri):
         path = uri.removeprefix(folder.rstrip("/") + "/")
         bad = path == uri or path.startswith("/") or ".." in path.split("/")
     else:
@@ -203,11 +212,14 @@ def upload_folder(folder: Path, uri: str) -> None:
 
 def download(uri: str, path: Path) -> None:
     """Bring one file to a local path, whole or not at all."""
-    if not is_s3(uri):
+    if not is_s3(uri) and not is_web(uri):
         local.download(uri, path)
         return
     with local.appearing(str(path)) as partial:
-        s3.download(uri, partial)
+        if is_web(uri):
+            web.download(uri, partial)
+        else:
+            s3.download(uri, partial)
 
 
 def download_folder(uri: str, folder: Path) -> None:
@@ -231,7 +243,7 @@ def local_copy(uri: str) -> Iterator[Path]:
         Neither a file nor a folder with something in it is there.
     """
     missing = MissingFileError(f"{uri}: there is no such file or folder; check the path")
-    if not is_s3(uri):
+    if not is_s3(uri) and not is_web(uri):
         if not exists(uri):
             raise missing
         yield Path(uri)
@@ -240,7 +252,7 @@ def local_copy(uri: str) -> Iterator[Path]:
         path = Path(folder, name_of(uri))
         if stat(uri) is not None:
             download(uri, path)
-        elif entries := list_files(uri):
+        elif not is_web(uri) and (entries := list_files(uri)):
             _download_all(entries, uri, path)
         else:
             raise missing
@@ -258,7 +270,11 @@ def staged(uri: str) -> Iterator[Path]:
     ------
     MissingFileError
         Nothing was written.
+    StorageError
+        The URI can only be read.
     """
+    if is_web(uri):
+        web.read_only(uri)
     if not is_s3(uri):
         with local.appearing(uri) as path:
             yield path
@@ -274,6 +290,15 @@ def delete(uri: str) -> None:
     _place(uri).delete(uri)
 
 
+def delete_unfinished(uri: str) -> None:
+    """Delete what is left of a file after the process that was writing it has died.
+
+    A bucket never shows such a thing. Do not call it while another process writes the same file.
+    """
+    if not is_s3(uri) and not is_web(uri):
+        local.delete_unfinished(uri)
+
+
 def delete_prefix(uri: str) -> int:
     """Delete all files below a folder or prefix and return their number."""
     return _place(uri).delete_prefix(uri)
@@ -285,8 +310,11 @@ def check_bucket(uri: str) -> None:
     Raises
     ------
     StorageError
-        The bucket does not exist, cannot be reached or refuses the credentials.
+        The bucket does not exist, cannot be reached or refuses the credentials; or the place can
+        only be read.
     """
+    if is_web(uri):
+        web.read_only(uri)
     if is_s3(uri):
         s3.check_bucket(uri)
 
@@ -314,7 +342,7 @@ def _download_all(entries: list[Entry], uri: str, folder: Path) -> None:
 
 
 class _Place(Protocol):
-    """What `local` and `s3` both offer."""
+    """What `local`, `s3` and `web` offer."""
 
     def list_files(self, uri: str) -> list[Entry]: ...
     def list_children(self, uri: str) -> list[str]: ...
@@ -330,4 +358,12 @@ class _Place(Protocol):
 
 
 def _place(uri: str) -> _Place:
+    if is_web(uri):
+        return web
     return s3 if is_s3(uri) else local
+
+
+def _without_query(uri: str) -> tuple[str, str]:
+    """Split a URI before the query of an address in the web; names elsewhere may hold a `?`."""
+    cut = re.search(r"[?#]", uri) if is_web(uri) else None
+    return (uri[: cut.start()], uri[cut.start() :]) if cut else (uri, "")

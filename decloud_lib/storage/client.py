@@ -46,7 +46,7 @@ def endpoint() -> str | None:
     if named:
         return named
     settings = environment.get("AWS_CONFIG_FILE", "~/.aws/config")
-    if not Path(settings).expanduser().is_file():
+    if not os.access(Path(settings).expanduser(), os.R_OK):
         return None
     # A profile can name a server too; the client knows.
     with s3_errors(settings, "AWS"):

@@ -4,10 +4,13 @@ from urllib.parse import urlsplit
 
 from decloud_lib.storage.client import endpoint, variable
 from decloud_lib.storage.s3 import SCHEME
+from decloud_lib.storage.web import escaped, is_web
 
 
 def gdal_path(uri: str) -> str:
-    """Return the name under which GDAL opens a URI, straight from the bucket."""
+    """Return the name under which GDAL opens a URI, straight from the bucket or the web."""
+    if is_web(uri):
+        return f"/vsicurl/{escaped(uri)}"
     return f"/vsis3/{uri.removeprefix(SCHEME)}" if uri.startswith(SCHEME) else uri
 
 
@@ -23,7 +26,7 @@ def gdal_options() -> dict[str, str | int | bool]:
     options: dict[str, str | int | bool] = {
         "GDAL_CACHEMAX": 64,
         "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-        "CPL_VSIL_CURL_NON_CACHED": "/vsis3/",
+        "CPL_VSIL_CURL_NON_CACHED": "/vsis3/:/vsicurl/",
         "GDAL_HTTP_CONNECTTIMEOUT": 3,
         "GDAL_HTTP_LOW_SPEED_LIMIT": 1,
         "GDAL_HTTP_LOW_SPEED_TIME": 60,

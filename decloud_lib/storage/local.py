@@ -80,6 +80,14 @@ def delete(uri: str) -> None:
         Path(uri).unlink(missing_ok=True)
 
 
+def delete_unfinished(uri: str) -> None:
+    """Delete what a process that died left of a file that it was writing with `appearing`."""
+    target = Path(uri)
+    for folder in target.parent.glob(f"{_PARTIAL}*"):
+        if (folder / target.name).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def delete_prefix(uri: str) -> int:
     """Delete a folder with all that is in it; what links point to stays."""
     root = Path(uri)

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from decloud_lib import cli, storage
+from decloud_lib.raster.products.prepared import list_s2
+from decloud_lib.stages.quarantine import list_records
 from pipelines.compile import PIPELINES
 from pipelines.local import run_local
 from pipelines.runs import PipelineError
@@ -72,9 +74,11 @@ KINDS = {
         given("raw", "{root}/elsewhere"),
         LIST,
         "list-products",
-        "elsewhere/SENTINEL[12]: no product found; expected files as <TILE>/",
+        "elsewhere: no product found; expected S1Tiling pairs",
     ),
-    "no product at all": Wrong(empty, LIST, "list-products", "no product found; expected files as"),
+    "no product at all": Wrong(
+        empty, LIST, "list-products", "no product found; expected S1Tiling pairs"
+    ),
     "half a pair": Wrong(
         remove("*_vv_*.tif"),
         f"{PREPARE_S1} --out-s1-dir {{out}}/S1",
@@ -106,6 +110,9 @@ KINDS = {
         given("patchsize", "100"), ROI, "make-roi", "patchsize: .* multiple of 64 .found 100"
     ),
 }
+
+
+PREPARATIONS = {"prepare-s1", "prepare-s2"}
 
 
 @pytest.fixture(params=KINDS)
@@ -162,7 +169,10 @@ def test_a_command_ends_with_one_line_and_status_2(
     assert not storage.list_files(values["out"])
 
 
-def test_the_task_fails_and_the_pipeline_with_it(wrong: Wrong, tmp_path: Path) -> None:
+# A bad product is no failure of the pipeline: see the test behind this one.
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if KINDS[kind].task not in PREPARATIONS])
+def test_the_task_fails_and_the_pipeline_with_it(kind: str, tmp_path: Path) -> None:
+    wrong = KINDS[kind]
     values = good_input(tmp_path)
     values |= wrong.spoil(tmp_path)
     name = "sampling" if wrong.task in {"make-roi", "sample"} else "preprocessing"
@@ -175,16 +185,30 @@ def test_the_task_fails_and_the_pipeline_with_it(wrong: Wrong, tmp_path: Path) -
     assert re.search(f"task '{error.task.name}' failed: .*{wrong.says}", line), line
     # A marker of complete work would turn the next run green.
     made = [entry.uri for entry in storage.list_files(values["out"])]
-    assert not [uri for uri in made if wrong.task.replace("prepare-", "").upper() in uri]
-    if wrong.task == "prepare-s1":
-        # What can be prepared is prepared all the same.
-        assert storage.exists(f"{values['out']}/S2_PREPARE/{TILE}/{S2_NAME}/manifest.json")
+    assert not [uri for uri in made if "_PREPARE" in uri or "/train/" in uri]
+
+
+def test_a_bad_product_goes_to_quarantine_and_the_pipeline_on(tmp_path: Path) -> None:
+    values = good_input(tmp_path)
+    other = S2_NAME.replace("20201012", "20201017")
+    write_theia(tmp_path / "raw" / "SENTINEL2" / TILE, other)
+    remove(f"{other}_FRE_B8A.tif")(tmp_path)
+    remove("*_vv_*.tif")(tmp_path)
+    places: dict[str, object] = {"products": values["raw"], "prepared": values["out"]}
+    done = run_local(PIPELINES["preprocessing"], places, tmp_path / "runs")
+    made = list_s2(f"{values['out']}/S2_PREPARE")
+    assert [product.name for product in made] == [S2_NAME]
+    (record,) = list_records(f"{values['out']}/QUARANTINE")
+    assert "band B8A missing" in record.reason
+    (report,) = (item for item in done.artifacts() if item.name == "report")
+    assert report.metadata["quarantined"] == 1
+    assert "band B8A missing" in storage.read_text(report.uri)
 
 
 def test_an_empty_bucket_fails_the_listing(s3: str, tmp_path: Path) -> None:
     error = run_pipeline("preprocessing", tmp_path, {"raw": s3, "out": f"{s3}/prepared"})
     assert error.task is not None
-    assert f"ProductError: {s3}/SENTINEL" in str(error)
+    assert f"ProductError: {s3}: " in str(error)
     assert "no product found; expected" in str(error)
     assert not storage.list_files(s3)
 

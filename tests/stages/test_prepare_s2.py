@@ -16,6 +16,7 @@ from decloud_lib.errors import (
     MissingBandError,
     OutputConflictError,
     ProductError,
+    SettingsError,
 )
 from decloud_lib.raster.products.prepared import list_s2, open_s2
 from decloud_lib.raster.read import open_raster
@@ -253,3 +254,74 @@ def test_outputs_do_not_depend_on_the_archive(tmp_path):
             assert data[0] == data[1]
     with rasterio.open(one.stack_10m) as file:
         assert file.tags()["PRODUCT"] == S2_NAME
+
+
+@pytest.mark.parametrize(
+    ("options", "counted"),
+    [
+        ({}, {1, 2, 32, 35, 64, 128, 255}),
+        ({"clm_bits": (1,)}, {2, 35, 255}),
+        ({"clm_bits": (7, 5)}, {32, 35, 128, 255}),
+        ({"shadows": False}, {2, 35, 128, 255}),
+    ],
+)
+def test_the_chosen_bits_of_the_cloud_mask_count_and_stay(tmp_path, options, counted):
+    cloud = np.zeros((64, 64), np.uint8)
+    values = (0, 1, 2, 32, 35, 64, 128, 255)
+    cloud[0, : len(values)] = values
+    write_theia(tmp_path, shape=(64, 64), cloud=cloud)
+    (folder,) = _prepare(str(tmp_path / S2_NAME), str(tmp_path / "out"), **options).made
+    product = open_s2(folder)
+    mask, reader = _read(product.cloud_mask)
+    assert {value for value, left in zip(values, mask[0, :8, 0], strict=True) if left} == counted
+    # What counts keeps its bits: of the default, all.
+    if not options:
+        np.testing.assert_array_equal(mask[..., 0], cloud)
+    stats, _ = _read(product.cloud_stats)
+    assert stats.item() == len(counted)
+    assert reader.tags["CLOUD"].startswith("CLM bits ")
+
+
+@pytest.mark.parametrize("wrong", [{"clm_bits": (8,)}, {"scl_classes": (0,)}])
+def test_bits_and_classes_that_do_not_exist_are_refused(wrong):
+    with pytest.raises(SettingsError, match="expected numbers from"):
+        PrepareS2Config(in_image=("x",), out_s2_dir="y", **wrong)
+
+
+@pytest.mark.parametrize("codec", ["ZSTD", "DEFLATE"])
+@pytest.mark.parametrize("cog", [False, True])
+def test_codec_and_cloud_optimised_layout_are_options(tmp_path, codec, cog):
+    shape = (640, 576)
+    cloud = np.full(shape, 64, np.uint8)
+    cloud[::2, ::2] = 3
+    pixels = write_theia(tmp_path, shape=shape, cloud=cloud)
+    uri, root = str(tmp_path / S2_NAME), str(tmp_path / "out")
+    (folder,) = _prepare(uri, root, codec=codec, cog=cog).made
+    product = open_s2(folder)
+    with rasterio.open(product.stack_10m) as file:
+        assert file.compression.name == {"ZSTD": "zstd", "DEFLATE": "deflate"}[codec]
+        assert file.block_shapes[0] == (256, 256)
+        assert bool(file.overviews(1)) == cog
+        assert (file.tags(ns="IMAGE_STRUCTURE").get("LAYOUT") == "COG") == cog
+        assert file.descriptions == ("B2", "B3", "B4", "B8")
+        assert file.tags()["PRODUCT"] == S2_NAME
+        np.testing.assert_array_equal(file.read(1), pixels["B2"])
+    if cog:
+        with rasterio.open(product.cloud_mask, overview_level=0) as file:
+            # A mean of bit fields would be bits that no pixel has.
+            assert set(np.unique(file.read(1))) <= {3, 64}
+
+
+def test_slope_corrected_or_plain_reflectance(tmp_path):
+    write_theia(tmp_path)
+    folder = tmp_path / S2_NAME
+    for path in list(folder.glob("*_SRE_*.tif")):
+        shutil.copy(path.with_name(path.name.replace("_SRE_", "_FRE_")), path)
+    marked = folder / f"{S2_NAME}_SRE_B3.tif"
+    write_tif(marked, np.full((128, 192), 1234, np.int16), nodata=-10000)
+    (made,) = _prepare(str(folder), str(tmp_path / "out"), reflectance="SRE").made
+    product = open_s2(made)
+    assert product.stack_10m.endswith("_SRE_10m.tif")
+    stack, reader = _read(product.stack_10m)
+    assert (stack[..., 1] == 1234).all()
+    assert reader.tags["REFLECTANCE"] == "SRE"

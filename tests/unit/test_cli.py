@@ -313,12 +313,98 @@ def test_each_stage_has_a_help_page_that_lists_its_fields(name: str) -> None:
     assert f"Example:\n    decloud {name}" in shown.output
 
 
-@pytest.mark.parametrize("name", sorted(STAGES))
+@pytest.mark.parametrize("name", sorted(name for name in STAGES if not STAGES[name].plan))
 def test_the_example_of_each_stage_is_accepted(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = STAGES[name].example.replace("\\\n", " ").split()[1:]
     assert cli.main([*words, "--dry-run"]) == 0, capsys.readouterr().err
+
+
+class PeelConfig(StageConfig):
+    egg: str = Field(description="Egg to peel.", json_schema_extra={"positional": True})
+    tools: tuple[str, ...] = Field(default=(), description="Tools.")
+
+
+@dataclass(frozen=True)
+class PeelResult:
+    peeled: str
+    exit_status: int = 0
+
+    def text(self) -> str:
+        return f"there lies {self.peeled}"
+
+
+def peel(config: PeelConfig) -> PeelResult:
+    return PeelResult(config.egg, 3 if config.egg == "raw" else 0)
+
+
+def plan_to_peel(config: PeelConfig) -> PeelResult:
+    return PeelResult(f"{config.egg} with {len(config.tools)} tools")
+
+
+@pytest.fixture
+def peel_command(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Give a stage with a positional argument, a plan, a text and a status of its own."""
+    module = types.ModuleType("peel_stage")
+    vars(module).update(PeelConfig=PeelConfig, peel=peel, plan=plan_to_peel)
+    monkeypatch.setitem(sys.modules, "peel_stage", module)
+    command = StageCommand(
+        "peel_stage:PeelConfig:peel",
+        "Peel.",
+        "decloud peel a",
+        plan="plan",
+        without_effect={"--salt-tin TEXT": "salt is outside.", "--wash": "shells are clean."},
+    )
+    monkeypatch.setitem(STAGES, "peel", command)
+    monkeypatch.setitem(COMMANDS, "peel", command)
+    return "peel"
+
+
+def test_a_result_may_have_its_own_text_and_status(
+    peel_command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([peel_command, "soft"]) == 0
+    assert capsys.readouterr().out == "there lies soft\n"
+    assert cli.main([peel_command, "raw"]) == 3
+    assert cli.main([peel_command, "raw", "--json"]) == 3
+    assert '"peeled": "raw"' in capsys.readouterr().out
+
+
+def test_a_positional_argument_goes_before_lists(
+    peel_command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([peel_command, "soft", "--tools", "a", "b", "--dry-run"]) == 0
+    assert capsys.readouterr().out == "there lies soft with 2 tools\n"
+    assert cli.main([peel_command, "--tools", "a", "b"]) == 2
+    assert "EGG: nothing given, it is required" in capsys.readouterr().err
+
+
+def test_a_positional_argument_may_come_from_a_file(
+    peel_command: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "peel.json").write_text('{"egg": "filed"}')
+    assert cli.main([peel_command, "--config", str(tmp_path / "peel.json")]) == 0
+    assert capsys.readouterr().out == "there lies filed\n"
+
+
+def test_options_without_effect_are_accepted_and_told(
+    peel_command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([peel_command, "soft", "--salt_tin", "x", "--wash"]) == 0
+    told = capsys.readouterr().err
+    assert "--salt-tin has no effect: salt is outside." in told
+    assert "--wash has no effect: shells are clean." in told
+    assert cli.main([peel_command, "soft"]) == 0
+    assert "no effect" not in capsys.readouterr().err
+
+
+def test_the_help_explains_arguments_and_what_does_nothing(peel_command: str) -> None:
+    shown = CliRunner().invoke(cli.app, [peel_command, "--help"], terminal_width=100).output
+    assert "EGG: Egg to peel." in shown
+    assert "--salt-tin TEXT" in shown
+    assert "Without effect: shells are clean." in shown
+    assert "Print what would be done and stop." in shown
 
 
 def test_installed_command_ends_with_2_on_wrong_input(tmp_path: Path) -> None:

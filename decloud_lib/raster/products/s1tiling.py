@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time
 
 from decloud_lib import storage
-from decloud_lib.errors import ProductError
+from decloud_lib.errors import ProductError, UnusableProductError
 from decloud_lib.raster.products.names import S1Name, parse_s1_name
 
 logger = logging.getLogger(__name__)
 
-#: Tags that hold the time of acquisition: S1Tiling's, TIFF's own (not used: it is the processing).
+#: Tags with the time of acquisition, written 2020:01:08T04:41:50Z by S1Tiling: that of the only
+#: frame, else that of the first one. TIFF's own time is that of the processing.
 _TIME_TAGS = ("ACQUISITION_DATETIME", "ACQUISITION_DATETIME_1", "ACQUISITION_TIME")
-#: What may follow the time in the name of a usable file; others are masks and by-products.
-_CALIBRATIONS = ("", "sigma", "normlim")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +56,20 @@ def find_pair(uri: str) -> S1Pair:
 
     Raises
     ------
+    UnusableProductError
+        One of the two files is not there.
     ProductError
-        The name is not that of a delivered file, or one of the two files is not there, or both.
+        The name is not that of a delivered file, or neither file is there.
     """
     file_name = storage.name_of(uri)
     name = parse_s1_name(file_name)
     if name.polarisation == "vvvh" or name.is_prepared:
         raise ProductError(f"{uri}: is prepared already; expected the VH file as delivered")
+    if not name.is_backscatter:
+        raise ProductError(
+            f"{uri}: is {name.suffix}, a mask or another quantity; expected sigma nought: a name "
+            "that ends with the time, _sigma or _NormLim (or with _filtered behind it)"
+        )
     siblings = {polarisation: _sibling(uri, polarisation) for polarisation in ("vv", "vh")}
     vv, vh = (storage.stat(sibling) for sibling in siblings.values())
     if vv is None and vh is None:
@@ -72,7 +78,7 @@ def find_pair(uri: str) -> S1Pair:
             "as delivered: check the path"
         )
     if vv is None or vh is None:
-        raise ProductError(
+        raise UnusableProductError(
             f"{siblings['vv' if vv is None else 'vh']}: there is no such file; {file_name} needs "
             "both polarisations, VV and VH, side by side: deliver the missing half of the pair"
         )
@@ -95,7 +101,7 @@ def list_delivered(folder: str) -> list[str]:
         except ProductError as error:
             logger.warning("left out: %s", error)
             continue
-        if name.polarisation == "vvvh" or name.suffix.lower() not in _CALIBRATIONS:
+        if not name.is_backscatter:
             logger.warning("left out: %s: not a backscatter image as delivered", entry.uri)
             continue
         vh_uri = _sibling(entry.uri, "vh")

@@ -6,8 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from decloud_lib.arrays.encode import decode_sigma0, encode_channel, encode_sigma0
+from decloud_lib.arrays.encode import (
+    decode_sigma0,
+    dn_table,
+    encode_channel,
+    encode_sigma0,
+    is_nodata,
+)
 from decloud_lib.errors import ShapeError
 
 TABLE = {
@@ -93,3 +100,25 @@ def test_encoding_returns_each_decoded_integer_within_one(value):
 
 def test_no_data_stays_no_data():
     np.testing.assert_array_equal(decode_sigma0(np.zeros((2, 2), np.uint16)), 0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_no_data_is_what_is_encoded_as_no_data(dtype):
+    tiny, huge = np.finfo(dtype).tiny, np.finfo(dtype).max
+    values = [0.0, -0.0, np.nan, -np.nan, np.inf, -np.inf, tiny, -tiny, tiny / 4, 1.0, huge, -huge]
+    sigma0 = np.array(values, dtype)
+    expected = [True] * 6 + [False] * 6
+    assert is_nodata(sigma0).tolist() == expected
+
+
+@given(arrays(np.float32, (5, 7), elements=st.floats(width=32)))
+def test_no_data_agrees_with_the_encoding(sigma0):
+    np.testing.assert_array_equal(is_nodata(sigma0), encode_channel(sigma0) == 0)
+
+
+def test_the_table_of_reflectance_keeps_no_data_apart():
+    table = dn_table(1.0, -1000.0, 0)
+    assert table[[0, 1, 1000, 1001, 11000, 65535]].tolist() == [-10000, -999, 0, 1, 10000, 32767]
+    assert dn_table(0.5, 0.0, 0)[[3, 20000]].tolist() == [2, 10000]
+    assert dn_table(1.0, -60000.0, 0)[1] == -9999
+    assert np.count_nonzero(table == -10000) == 1

@@ -193,16 +193,19 @@ class ArrayReader:
 
 @dataclass
 class Shelf:
-    """Readers by URI; what `open_raster` is for files."""
+    """Readers by URI; what `open_image` is for files."""
 
     readers: dict[str, ArrayReader]
     opened: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
 
     @contextmanager
-    def open(self, uri: str) -> Iterator[ArrayReader]:
+    def open(self, uri: str, unnamed: tuple[str, ...]) -> Iterator[ArrayReader]:
         self.opened.append(uri)
-        yield self.readers[uri]
+        reader = self.readers[uri]
+        numbers = tuple(str(number) for number in range(1, len(unnamed) + 1))
+        named = ArrayReader(reader.pixels, unnamed, reader.grid)
+        yield named if reader.bands == numbers else reader
         self.closed.append(uri)
 
 

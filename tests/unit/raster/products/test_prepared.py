@@ -63,7 +63,7 @@ def test_incomplete_optical_products_are_left_out(s2_root, caplog):
     with caplog.at_level(logging.WARNING):
         assert [product.name for product in list_s2(s2_root)] == [EARLIER]
     assert "expected exactly one *_FRE_20m.tif, found none" in caplog.text
-    assert "notes: not a Theia" in caplog.text
+    assert "notes: not a Sentinel-2 L2A product" in caplog.text
     with pytest.raises(ProductError, match="run prepare-s2 again"):
         open_s2(storage.join(s2_root, "T31TEJ", S2_NAME))
 

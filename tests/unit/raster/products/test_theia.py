@@ -8,6 +8,7 @@ import pytest
 
 from decloud_lib import storage
 from decloud_lib.errors import MissingBandError, ProductError
+from decloud_lib.raster.products.optical import OpticalSettings
 from decloud_lib.raster.products.theia import open_product
 from decloud_lib.raster.read import open_raster
 from decloud_lib.types import Window
@@ -27,7 +28,7 @@ def test_the_files_of_a_product_are_found_and_read_in_place(bucket, tmp_path, pa
     assert product.name.name == S2_NAME
     assert tuple(product.bands) == (*BANDS_10M, *BANDS_20M)
     assert len(product.entries) == (1 if packed else 12)
-    with open_raster(product.bands["B8A"]) as reader:
+    with open_raster(product.bands["B8A"].path) as reader:
         assert (reader.read(Window(0, 0, 64, 96))[..., 0] == pixels["B8A"]).all()
     with open_raster(product.cloud_mask) as reader:
         assert reader.grid.shape == (128, 192)
@@ -40,7 +41,7 @@ def test_an_archive_is_read_from_the_server_of_the_demo(rclone_bucket, tmp_path)
     storage.upload(zip_product(tmp_path), uri)
     product = open_product(uri)
     for band in ("B2", "B12"):
-        with open_raster(product.bands[band]) as reader:
+        with open_raster(product.bands[band].path) as reader:
             found = reader.read(Window(0, 0, *reader.grid.shape))[..., 0]
         assert (found == pixels[band]).all()
 
@@ -106,3 +107,44 @@ def test_a_damaged_archive_is_named(bucket, tmp_path):
 def test_a_parent_folder_that_looks_like_a_tile_does_not_count(tmp_path):
     write_theia(tmp_path / "T99ZZZ")
     assert open_product(str(Path(tmp_path, "T99ZZZ", S2_NAME))).name.tile == "T31TEJ"
+
+
+@pytest.mark.parametrize("reflectance", ["FRE", "SRE"])
+def test_the_chosen_reflectance_is_taken_where_both_are_there(tmp_path, reflectance):
+    write_theia(tmp_path)
+    settings = OpticalSettings(reflectance=reflectance)
+    product = open_product(str(tmp_path / S2_NAME), settings)
+    assert product.reflectance == reflectance
+    assert all(f"_{reflectance}_B" in band.path for band in product.bands.values())
+    other = "SRE" if reflectance == "FRE" else "FRE"
+    for path in (tmp_path / S2_NAME).glob(f"*_{reflectance}_B2.tif"):
+        path.unlink()
+    with pytest.raises(MissingBandError, match=rf"B2 missing.*\*_{reflectance}_<band>.tif"):
+        open_product(str(tmp_path / S2_NAME), settings)
+    assert open_product(str(tmp_path / S2_NAME), OpticalSettings(reflectance=other))
+
+
+def test_values_are_reflectance_already(tmp_path):
+    write_theia(tmp_path)
+    product = open_product(str(tmp_path / S2_NAME), OpticalSettings(boa_offset=-1000))
+    band = product.bands["B2"]
+    assert (band.nodata, band.scale, band.offset) == (-10000, 1.0, 0.0)
+    assert (product.family, product.scene_classification) == ("theia", None)
+
+
+def test_hidden_files_and_side_files_never_match(tmp_path):
+    write_theia(tmp_path)
+    folder = tmp_path / S2_NAME
+    band = folder / f"{S2_NAME}_FRE_B2.tif"
+    for other in (".hidden", "__MACOSX"):
+        (folder / other).mkdir()
+        shutil.copy(band, folder / other / band.name)
+    shutil.copy(band, folder / f"._{band.name}")
+    assert open_product(str(folder)).bands["B2"].path == str(band)
+
+
+def test_several_products_in_one_folder_are_named(tmp_path):
+    write_theia(tmp_path / S2_NAME)
+    write_theia(tmp_path / S2_NAME, S2_NAME.replace("V2-2", "V3-0"))
+    with pytest.raises(ProductError, match="holds 2 products"):
+        open_product(str(tmp_path / S2_NAME))

@@ -1,0 +1,1 @@
+"""What a path holds: facts of a product or raster in words, and a picture of it."""
