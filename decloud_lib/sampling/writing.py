@@ -144,7 +144,7 @@ def provenance(drawn: DrawnSamples, sample: int) -> dict[str, Any]:
             found[f"s2_{name}_cloud_percent"] = round(cloud, 3)
         if s1 >= 0:
             radar = index.s1[s1]
-            found[f"s1_{name}"] = storage.name_of(radar.uri)
+            found[f"s1_{name}"] = radar.name
             found[f"s1_{name}_date"] = radar.acquired.isoformat(timespec="milliseconds")
             found[f"s1_{name}_time_is_assumed"] = radar.time_is_assumed
     return found

@@ -30,6 +30,9 @@ class SyntheticConfig(BaseModel):
     days: int = Field(default=92, ge=6, le=1500, description="Length, days.")
     s2_dates: int = Field(default=18, ge=1, le=600, description="Number of optical products.")
     s2_zipped: int = Field(default=1, ge=0, description="How many of them are zip archives.")
+    s2_safe: int = Field(
+        default=0, ge=0, description="How many of them are SAFE products of ESA instead of Theia's."
+    )
     s1_every_days: int = Field(default=6, ge=1, le=60, description="Gap of the radar dates, days.")
     s1_ascending: bool = Field(
         default=False, description="Add an evening pass of a second orbit to each morning pass."

@@ -1,4 +1,4 @@
-"""Write products as Theia and S1Tiling deliver them, and the truth beside them."""
+"""Write products as Theia, ESA and S1Tiling deliver them, and the truth beside them."""
 
 import shutil
 import zipfile
@@ -11,6 +11,7 @@ import rasterio
 
 from decloud_lib.bands import S1_BANDS, S1_NODATA, S2_10M_BANDS, S2_20M_BANDS, S2_NODATA
 from decloud_lib.synthetic.noise import halved
+from decloud_lib.synthetic.safe import write_safe
 from decloud_lib.synthetic.scene import OpticalView
 from decloud_lib.synthetic.schedule import OpticalDate, RadarDate
 from decloud_lib.types import Array, Grid
@@ -36,7 +37,7 @@ class Raster:
 def write_optical(
     date: OpticalDate, view: OpticalView, grid: Grid, tile_folder: Path, truth_folder: Path
 ) -> Path:
-    """Write one Theia product and its truth.
+    """Write one product of Theia or ESA, and its truth.
 
     Parameters
     ----------
@@ -57,14 +58,12 @@ def write_optical(
     Path
         The product's folder or archive.
     """
-    folder = tile_folder / date.name
-    _write_bands(date.name, view, grid, folder)
-    masks = folder / "MASKS"
-    edge = view.outside.astype(np.uint8)
     clouds = np.where(view.outside, np.uint8(0), view.sky.mask)
-    plain = Raster((), None, {})
-    write_raster(masks / f"{date.name}_EDG_R1.tif", edge[..., None], grid, plain)
-    write_raster(masks / f"{date.name}_CLM_R1.tif", clouds[..., None], grid, plain)
+    if date.safe:
+        folder = write_safe(date, *_seen(view), clouds, grid, tile_folder)
+    else:
+        folder = tile_folder / date.name
+        _write_theia(date.name, view, clouds, grid, folder)
     fine, coarse = _to_stored(view.truth)
     truth_folder.mkdir(parents=True, exist_ok=True)
     for suffix, pixels, bands, factor in (
@@ -73,7 +72,7 @@ def write_optical(
     ):
         path = truth_folder / f"{date.name}_{suffix}.tif"
         write_raster(path, pixels, grid.coarsened(factor), Raster(bands, None, {}))
-    return _archived(folder) if date.zipped else folder
+    return _archived(folder, date.delivered_name) if date.zipped else folder
 
 
 def write_radar(
@@ -151,16 +150,27 @@ def write_raster(path: Path, pixels: Array, grid: Grid, raster: Raster) -> None:
             target.update_tags(**raster.tags)
 
 
-def _write_bands(name: str, view: OpticalView, grid: Grid, folder: Path) -> None:
-    """Write the ten FRE bands of a product; no data beyond the edge of the swath."""
-    fine, coarse = _to_stored(view.seen)
-    fine[view.outside] = S2_NODATA
-    coarse[view.outside[::2, ::2]] = S2_NODATA
+def _write_theia(name: str, view: OpticalView, clouds: Array, grid: Grid, folder: Path) -> None:
+    """Write the ten FRE bands and the two masks of a product."""
+    fine, coarse = _seen(view)
     raster = Raster((), S2_NODATA, {})
     for bands, pixels, factor in ((S2_10M_BANDS, fine, 1), (S2_20M_BANDS, coarse, 2)):
         for index, band in enumerate(bands):
             path = folder / f"{name}_FRE_{band}.tif"
             write_raster(path, pixels[..., index : index + 1], grid.coarsened(factor), raster)
+    masks = folder / "MASKS"
+    edge = view.outside.astype(np.uint8)
+    plain = Raster((), None, {})
+    write_raster(masks / f"{name}_EDG_R1.tif", edge[..., None], grid, plain)
+    write_raster(masks / f"{name}_CLM_R1.tif", clouds[..., None], grid, plain)
+
+
+def _seen(view: OpticalView) -> tuple[Array, Array]:
+    """Return the stored integers of what was seen; no data beyond the edge of the swath."""
+    fine, coarse = _to_stored(view.seen)
+    fine[view.outside] = S2_NODATA
+    coarse[view.outside[::2, ::2]] = S2_NODATA
+    return fine, coarse
 
 
 def _to_stored(reflectance: Array) -> tuple[Array, Array]:
@@ -171,9 +181,9 @@ def _to_stored(reflectance: Array) -> tuple[Array, Array]:
     return fine, coarse
 
 
-def _archived(folder: Path) -> Path:
+def _archived(folder: Path, name: str) -> Path:
     """Replace a product folder by a zip archive of it."""
-    archive = folder.with_name(folder.name + ".zip")
+    archive = folder.with_name(name)
     members = sorted(path for path in folder.rglob("*") if path.is_file())
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as target:
         for path in members:

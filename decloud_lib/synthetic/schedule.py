@@ -1,6 +1,6 @@
 """When the satellites pass, and what their products are called."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 
 import numpy as np
@@ -10,6 +10,7 @@ from decloud_lib.synthetic.config import SyntheticConfig
 
 #: Two relative orbits see the tile, two and three days apart, as where swaths overlap.
 _S2_ORBITS = ((0, time(10, 58, 48)), (2, time(10, 48, 51)))
+_S2_ORBIT_NUMBERS = (94, 51)
 _S2_CYCLE_DAYS = 5
 _S1_MORNING = (110, time(5, 59, 58))
 _S1_EVENING = (30, time(17, 48, 12))
@@ -28,13 +29,22 @@ class OpticalDate:
     acquired: datetime
     """UTC, milliseconds kept."""
     name: str
-    """Product name, Theia's grammar."""
+    """Product name, Theia's grammar, or ESA's where `safe`."""
     cover: float
     """Wanted share of flagged pixels, 0-1."""
     cut: bool
     """The edge of the swath crosses the scene."""
     zipped: bool
     """Delivered as an archive."""
+    safe: bool = False
+    """Delivered by ESA."""
+
+    @property
+    def delivered_name(self) -> str:
+        """Name of the folder or archive."""
+        if self.zipped:
+            return f"{self.name}.zip"
+        return f"{self.name}.SAFE" if self.safe else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +104,16 @@ def optical_dates(config: SyntheticConfig) -> tuple[OpticalDate, ...]:
     covers = config.covers or _covers(rng, count)
     cut = _some(rng, count, config.edges)
     zipped = _marked(rng, count, config.s2_zipped)
+    # From numbers of its own, so that all else stays as it is without.
+    safe = _marked(np.random.default_rng([config.seed, 13]), count, config.s2_safe)
     chosen = _spread(rng, count, len(passes))
-    return tuple(
+    dates = (
         _optical(rng, config, index, passes[position], (covers[index], cut[index], zipped[index]))
         for index, position in enumerate(chosen)
+    )
+    return tuple(
+        _by_esa(date, config.tile, passes[chosen[date.index]][1]) if safe[date.index] else date
+        for date in dates
     )
 
 
@@ -147,6 +163,18 @@ def _optical(
     name = f"SENTINEL2{satellite}_{stamp}_L2A_{config.tile}_C_V2-2"
     cover, cut, zipped = looks
     return OpticalDate(index, acquired, name, float(cover), bool(cut), bool(zipped))
+
+
+def _by_esa(date: OpticalDate, tile: str, orbit: int) -> OpticalDate:
+    """Name a date as ESA does; these names hold whole seconds."""
+    acquired = date.acquired.replace(microsecond=0)
+    made = acquired + timedelta(hours=3)
+    satellite = date.name[len("SENTINEL") : len("SENTINEL2A")]
+    name = (
+        f"S{satellite}_MSIL2A_{acquired:%Y%m%dT%H%M%S}_N0500_R{_S2_ORBIT_NUMBERS[orbit]:03d}_{tile}"
+        f"_{made:%Y%m%dT%H%M%S}"
+    )
+    return replace(date, acquired=acquired, name=name, safe=True)
 
 
 def _at(start: datetime, day: int, clock: time) -> datetime:

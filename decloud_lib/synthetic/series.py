@@ -31,7 +31,7 @@ class SyntheticOptical:
     name: str
     """Product name."""
     path: Path
-    """Folder or `.zip`."""
+    """Folder or `.zip`; of ESA's products the folder ends with `.SAFE`."""
     acquired: datetime
     """UTC."""
     cover: float
@@ -88,7 +88,8 @@ def make_products(
     config
         What to make.
     root
-        Gets `SENTINEL1/<TILE>/*.tif`, `SENTINEL2/<TILE>/<product>[.zip]` and `DEM/<TILE>.tif`.
+        Gets `SENTINEL1/<TILE>/*.tif`, `SENTINEL2/<TILE>/<product>[.SAFE|.zip]` and
+        `DEM/<TILE>.tif`.
     truth
         Gets the cloud-free images and `series.json`, the record of what was made; default: the
         folder `truth` beside `root`.
@@ -148,7 +149,7 @@ def describe_series(scene: Scene, root: Path, truth: Path) -> SyntheticSeries:
         optical=tuple(
             SyntheticOptical(
                 name=date.name,
-                path=s2 / (date.name + (".zip" if date.zipped else "")),
+                path=s2 / date.delivered_name,
                 acquired=date.acquired,
                 cover=date.cover,
                 cut=date.cut,
@@ -207,4 +208,7 @@ def _write_record(config: SyntheticConfig, truth: Path, *, complete: bool) -> No
 
 def _record(config: SyntheticConfig, *, complete: bool) -> dict[str, Any]:
     settings = config.model_dump(mode="json")
+    if not config.s2_safe:
+        # Series that were made before there was the choice are still the same.
+        del settings["s2_safe"]
     return {"config": settings, "generator": _GENERATOR, "complete": complete}

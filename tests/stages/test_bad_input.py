@@ -115,7 +115,9 @@ def bomb(folder: Path) -> Path:
         info = file.getinfo(f"{S2_NAME}/{band(folder).name}")
     claimed = (3 << 30).to_bytes(4, "little")
     content[info.header_offset + 22 : info.header_offset + 26] = claimed
-    record = content.rindex(band(folder).name.encode()) - len(f"{S2_NAME}/") - 46
+    # In the directory the next record follows the name; in the archive the content does.
+    end = band(folder).name.encode() + b"PK\x01\x02"
+    record = content.rindex(end) - len(f"{S2_NAME}/") - 46
     assert content[record : record + 4] == b"PK\x01\x02"
     content[record + 24 : record + 28] = claimed
     archive.write_bytes(bytes(content))

@@ -223,7 +223,7 @@ def test_a_product_smaller_than_a_patch_is_refused(tmp_path):
 
 
 def test_what_is_no_product_is_refused(tmp_path):
-    with pytest.raises(ProductError, match="not a Theia Sentinel-2 L2A product"):
+    with pytest.raises(ProductError, match="not a Sentinel-2 L2A product"):
         _prepare(str(tmp_path), str(tmp_path / "S2"))
 
 

@@ -51,6 +51,11 @@ class PreparedS1:
     edge_stats: str
     """Counts of no-data pixels per elementary patch."""
 
+    @property
+    def name(self) -> str:
+        """Return the name of the prepared raster, also where there is a view instead of it."""
+        return storage.name_of(self.edge_stats).removesuffix(_EDGE_END) + ".tif"
+
 
 @dataclass(frozen=True, slots=True)
 class PreparedS2:

@@ -11,9 +11,12 @@ import rasterio
 from rasterio.crs import CRS
 
 from decloud_lib.errors import ConfigError, OutputConflictError
+from decloud_lib.raster.optical import open_delivered
+from decloud_lib.raster.products.families import open_optical
+from decloud_lib.raster.products.optical import OpticalSettings
 from decloud_lib.synthetic import Scene, SyntheticConfig, SyntheticSeries, make_products
 from decloud_lib.synthetic.ground import tile_grid
-from decloud_lib.types import Array
+from decloud_lib.types import Array, Window
 from tests.products import small_config, small_delivery, small_scene
 
 S2_NAME = re.compile(r"SENTINEL2[AB]_\d{8}-\d{6}-\d{3}_L2A_T31TCJ_[CD]_V\d+-\d+")
@@ -162,6 +165,56 @@ def test_archive_holds_what_the_folder_would(tmp_path: Path) -> None:
     with zipfile.ZipFile(archived.optical[0].path) as archive:
         archive.extractall(tmp_path / "c")
     assert digests(tmp_path / "c") == digests(plain.optical[0].path.parent)
+
+
+@pytest.mark.parametrize("zipped", [0, 3])
+def test_products_of_esa_hold_the_same_images(tmp_path: Path, zipped: int) -> None:
+    options = {"size_px": 64, "s2_dates": 3, "covers": (0.3, 0.8, 0.0), "days": 14, "edges": 0.4}
+    options["s2_zipped"] = zipped
+    theia = make_products(small_config(**options), tmp_path / "a" / "delivery")
+    made = make_products(small_config(**options, s2_safe=2), tmp_path / "b" / "delivery")
+    assert sum(product.name.startswith("S2") for product in made.optical) == 2
+    compared = 0
+    for one, other in zip(theia.optical, made.optical, strict=True):
+        assert other.path.exists()
+        assert (
+            digests(one.truth.parent)[one.truth.name]
+            == digests(other.truth.parent)[other.truth.name]
+        )
+        if one.name == other.name:
+            continue
+        assert other.path.name == other.name + (".zip" if zipped else ".SAFE")
+        assert other.acquired == one.acquired.replace(microsecond=0)
+        left, right = open_optical(str(one.path)), open_optical(str(other.path))
+        assert right.name.name == other.name
+        assert {band.offset for band in right.bands.values()} == {-1000.0}
+        settings, window = OpticalSettings(), Window(0, 0, 64, 64)
+        with open_delivered(left, settings) as theirs, open_delivered(right, settings) as ours:
+            expected, found = theirs.read(window), ours.read(window)
+        np.testing.assert_array_equal(found.stack_10m, expected.stack_10m)
+        np.testing.assert_array_equal(found.stack_20m, expected.stack_20m)
+        np.testing.assert_array_equal(found.edge != 0, expected.edge != 0)
+        np.testing.assert_array_equal(found.cloud != 0, expected.cloud != 0)
+        compared += 1
+    assert compared == 2
+
+
+def test_the_same_seed_gives_the_same_products_of_esa(tmp_path: Path) -> None:
+    config = small_config(size_px=64, s2_dates=2, covers=(0.0, 0.4), days=8, s2_safe=2)
+    for name in "ab":
+        make_products(config, tmp_path / name / "delivery")
+    first, second = (digests(tmp_path / name) for name in "ab")
+    assert first == second
+    assert sum(name.endswith(".jp2") for name in first) == 11
+    assert not any(name.endswith(".aux.xml") for name in first)
+
+
+def test_a_record_of_before_is_known_again(tmp_path: Path) -> None:
+    config = small_config(size_px=64, s2_dates=1, covers=(0.0,), days=8)
+    make_products(config, tmp_path / "delivery")
+    assert "s2_safe" not in (tmp_path / "truth" / "series.json").read_text()
+    with pytest.raises(OutputConflictError, match="other settings"):
+        make_products(config.model_copy(update={"s2_safe": 1}), tmp_path / "delivery")
 
 
 def test_complete_series_is_left_alone_and_an_interrupted_one_is_finished(tmp_path: Path) -> None:
