@@ -111,14 +111,17 @@ def work_through(
             reused += 1
         else:
             made.append(output)
+    # What is raised says all that the summary would: a wrong product alone is one line.
+    if folder is None and (
+        len(failed) == len(items) or not all(map(_is_of_no_use, failed.values()))
+    ):
+        _raise(failed, len(items), label)
     logger.info(
         "%s: %d made, %d were complete already, %d left out", label, len(made), reused, len(failed)
     )
     if folder is not None:
         left_out = (record(folder, family, item, error) for item, error in failed.items())
         return PrepareResult(tuple(made), reused, tuple(left_out))
-    if len(failed) == len(items) or not all(map(_is_of_no_use, failed.values())):
-        _raise(failed, len(items), label)
     told = tuple(Quarantined(item, str(error)) for item, error in failed.items())
     return PrepareResult(tuple(made), reused, told)
 
@@ -132,9 +135,9 @@ def _raise(failed: dict[str, DecloudError], total: int, label: str) -> None:
     if total == 1:
         raise first
     told = "; ".join(str(error) for error in failed.values())
+    others = ", the others are done" if len(failed) < total else ""
     raise ProductError(
-        f"{label}: {len(failed)} of {total} products could not be prepared, the others are done: "
-        f"{told}"
+        f"{label}: {len(failed)} of {total} products could not be prepared{others}: {told}"
     ) from first
 
 

@@ -52,6 +52,22 @@ def test_a_failure_is_an_error_after_all_others_are_prepared(tmp_path: Path) -> 
     assert [image.acquired.day for image in list_s1(str(tmp_path / "out"))] == [1, 13]
 
 
+def test_the_only_product_fails_with_its_own_reason_and_nothing_else_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"), pytest.raises(ProductError, match=r"^none: not a Sentinel-2"):
+        prepare_s2(PrepareS2Config(in_image=(str(tmp_path / "none"),), out_s2_dir=str(tmp_path)))
+    assert caplog.messages == []
+
+
+def test_when_all_fail_no_other_is_said_to_be_done(tmp_path: Path) -> None:
+    images = (str(tmp_path / "none"), str(tmp_path / "neither"))
+    with pytest.raises(
+        ProductError, match=r"2 of 2 products could not be prepared: none: .*neither"
+    ):
+        prepare_s2(PrepareS2Config(in_image=images, out_s2_dir=str(tmp_path)))
+
+
 def test_with_a_quarantine_the_stage_succeeds_and_the_reason_is_kept(
     bucket: str, tmp_path: Path
 ) -> None:

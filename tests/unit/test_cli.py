@@ -407,9 +407,25 @@ def test_the_help_explains_arguments_and_what_does_nothing(peel_command: str) ->
     assert "Print what would be done and stop." in shown
 
 
-def test_installed_command_ends_with_2_on_wrong_input(tmp_path: Path) -> None:
-    words = ["prepare-s2", "--in-image", tmp_path / "none", "--out-s2-dir", tmp_path / "out"]
-    done = subprocess.run([DECLOUD, *words], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("prepare-s2", "--in_image", "none", "--out_s2_dir", "out"),
+        ("prepare-s1", "--input_s1_vh", "none", "--out_s1_dir", "out"),
+        ("prepare-dem", "--dem", "none", "--reference", "none.tif", "--output", "out.tif"),
+        ("inspect", "none"),
+        ("prepare", "none", "--prepared", "out"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_installed_command_ends_with_2_and_one_line_on_wrong_input(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    done = subprocess.run(
+        [DECLOUD, *words], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("error: ")
-    assert "Traceback" not in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: none")
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
