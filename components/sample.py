@@ -26,6 +26,8 @@ def sample(
     maxnvalid: Optional[int] = None,
     maxntest: Optional[int] = None,
     with_20m_bands: bool = False,
+    with_cloud_masks: bool = False,
+    with_timestamps: bool = True,
     drop_remainder: bool = False,
     seed: int = 0,
     valid_every: int = 0,
@@ -66,6 +68,10 @@ def sample(
         At most so many test samples; -1: all.
     with_20m_bands
         Add the 20 m bands.
+    with_cloud_masks
+        Add the cloud mask of each Sentinel-2 image.
+    with_timestamps
+        Keep the acquisition times.
     drop_remainder
         Leave out a last file that is not full.
     seed
@@ -101,6 +107,8 @@ def sample(
             maxnvalid=maxnvalid,
             maxntest=maxntest,
             with_20m_bands=with_20m_bands,
+            with_cloud_masks=with_cloud_masks,
+            with_timestamps=with_timestamps,
             drop_remainder=drop_remainder,
             seed=seed,
             valid_every=valid_every,

@@ -9,6 +9,7 @@ S2_10M_BANDS = ("B2", "B3", "B4", "B8")
 S2_20M_BANDS = ("B5", "B6", "B7", "B8A", "B11", "B12")
 #: Order of the 20 m stack *as the existing system prepares it* (text sort of the file names).
 S2_20M_STACK_BANDS = ("B11", "B12", "B5", "B6", "B7", "B8A")
+CLOUD_BANDS = ("CLM",)
 DEM_BANDS = ("DEM",)
 
 S1_NODATA = 0

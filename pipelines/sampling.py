@@ -29,6 +29,8 @@ def sampling(
     maxnvalid: int = -1,
     maxntest: int = -1,
     with_20m_bands: bool = False,
+    with_cloud_masks: bool = False,
+    with_timestamps: bool = True,
     drop_remainder: bool = False,
     share_ground: bool = False,
     valid_every: int = 0,
@@ -83,6 +85,10 @@ def sampling(
         At most so many test samples; -1: all.
     with_20m_bands
         Add the 20 m bands.
+    with_cloud_masks
+        Add the cloud mask of each Sentinel-2 image.
+    with_timestamps
+        Keep the acquisition times.
     drop_remainder
         Leave out a last file that is not full.
     share_ground
@@ -129,6 +135,8 @@ def sampling(
         maxnvalid=maxnvalid,
         maxntest=maxntest,
         with_20m_bands=with_20m_bands,
+        with_cloud_masks=with_cloud_masks,
+        with_timestamps=with_timestamps,
         drop_remainder=drop_remainder,
         seed=seed,
         valid_every=valid_every,

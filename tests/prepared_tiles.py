@@ -124,7 +124,7 @@ def _write_optical(root, tile, grid, number, image):
         content = pixels(where, number, len(names), "int16")
         _write(tile, f"{base}_{suffix}.tif", where, names, content, -10000)
     for suffix in ("CLM_R1", "EDG_R1"):
-        mask = np.zeros((*grid.shape, 1), np.uint8)
+        mask = (pixels(grid, number, 1, "int16") % 251).astype(np.uint8)
         _write(tile, f"{base}_{suffix}.tif", grid, (suffix[:3],), mask, None)
     _write_cells(tile, f"{base}_CLM_R1_stats.tif", grid, image.cloud)
     _write_cells(tile, f"{base}_EDG_R1_stats.tif", grid, image.edge)

@@ -9,6 +9,7 @@ from typing import Any
 from decloud_lib import storage
 from decloud_lib.acquisitions import AcquisitionsLayout
 from decloud_lib.bands import (
+    CLOUD_BANDS,
     DEM_BANDS,
     ELEMENTARY_PATCH_PX,
     S1_BANDS,
@@ -106,12 +107,18 @@ class SampleSchema:
 
 
 def schema_of(
-    layout: AcquisitionsLayout, patchsize: int, *, with_20m_bands: bool, with_dem: bool
+    layout: AcquisitionsLayout,
+    patchsize: int,
+    *,
+    with_20m_bands: bool,
+    with_dem: bool,
+    with_cloud_masks: bool = False,
+    with_timestamps: bool = True,
 ) -> SampleSchema:
     """Return the schema of the samples of a layout.
 
     The order is that of the existing system: acquisitions in layout order; within one, S2 time, S2,
-    S2 at 20 m, S1 time, S1 pass, S1; the elevation last.
+    S2 at 20 m, cloud mask, S1 time, S1 pass, S1; the elevation last.
 
     Parameters
     ----------
@@ -123,6 +130,10 @@ def schema_of(
         Add the six 20 m bands of each S2 image.
     with_dem
         Add the elevation.
+    with_cloud_masks
+        Add the cloud mask of each S2 image: a bit field, not 0 = cloud or shadow.
+    with_timestamps
+        Keep the times, UTC seconds since the epoch.
     """
     check_patchsize(patchsize)
     half = patchsize // 2
@@ -134,12 +145,16 @@ def schema_of(
 
     for name in layout.names:
         if layout.has_s2(name):
-            add(f"s2_timestamp_{name}", "float64")
+            if with_timestamps:
+                add(f"s2_timestamp_{name}", "float64")
             add(f"s2_{name}", "int16", patchsize, patchsize, len(S2_10M_BANDS))
             if with_20m_bands:
                 add(f"s2_20m_{name}", "int16", half, half, len(S2_20M_STACK_BANDS))
+            if with_cloud_masks:
+                add(f"s2_cld10m_{name}", "uint8", patchsize, patchsize, len(CLOUD_BANDS))
         if layout.has_s1(name):
-            add(f"s1_timestamp_{name}", "float64")
+            if with_timestamps:
+                add(f"s1_timestamp_{name}", "float64")
             add(f"s1_ascending_{name}", "bool")
             add(f"s1_{name}", "uint16", patchsize, patchsize, len(S1_BANDS))
     if with_dem:
@@ -153,6 +168,7 @@ def band_names() -> dict[str, list[str]]:
         "s1": S1_BANDS,
         "s2": S2_10M_BANDS,
         "s2_20m": S2_20M_STACK_BANDS,
+        "s2_cld10m": CLOUD_BANDS,
         DEM_KEY: DEM_BANDS,
     }
     return {kind: list(bands) for kind, bands in kinds.items()}

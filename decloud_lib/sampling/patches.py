@@ -6,16 +6,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decloud_lib.bands import DEM_BANDS, S1_BANDS, S2_10M_BANDS, S2_20M_STACK_BANDS
+from decloud_lib.bands import CLOUD_BANDS, DEM_BANDS, S1_BANDS, S2_10M_BANDS, S2_20M_STACK_BANDS
 from decloud_lib.errors import GridMismatchError, ProductError
 from decloud_lib.raster.read import ImageReader
 from decloud_lib.raster.views import open_image
+from decloud_lib.samples.schema import SampleSchema
 from decloud_lib.sampling.drawing import DrawnSamples
 from decloud_lib.sampling.tile_index import TileIndex
 from decloud_lib.types import Array, Window
 
-BANDS = {"s1": S1_BANDS, "s2": S2_10M_BANDS, "s2_20m": S2_20M_STACK_BANDS, "dem": DEM_BANDS}
-_DTYPES = {"s1": "uint16", "s2": "int16", "s2_20m": "int16", "dem": "int16"}
+BANDS = {
+    "s1": S1_BANDS,
+    "s2": S2_10M_BANDS,
+    "s2_20m": S2_20M_STACK_BANDS,
+    "s2_cld10m": CLOUD_BANDS,
+    "dem": DEM_BANDS,
+}
+_DTYPES = {
+    "s1": "uint16",
+    "s2": "int16",
+    "s2_20m": "int16",
+    "s2_cld10m": "uint8",
+    "dem": "int16",
+}
+#: Kinds of raster of an S2 image, and where each lies.
+_OPTICAL = {"s2": "stack_10m", "s2_20m": "stack_20m", "s2_cld10m": "cloud_mask"}
 #: Rasters that are open at the same time.
 _READERS = 4
 
@@ -26,7 +41,7 @@ class RasterKey:
 
     tile: int
     kind: str
-    """`s1`, `s2`, `s2_20m` or `dem`."""
+    """`s1`, `s2`, `s2_20m`, `s2_cld10m` or `dem`."""
     image: int
     """Row of the tile's S1 or S2 images; 0 for the elevation."""
 
@@ -35,25 +50,23 @@ Patches = Mapping[tuple[RasterKey, int], Array]
 """(raster, position) -> pixels."""
 
 
-def keys_of(drawn: DrawnSamples, sample: int, *, with_20m_bands: bool) -> dict[str, RasterKey]:
-    """Return the raster behind each pixel array of a sample, by sample key."""
+def keys_of(drawn: DrawnSamples, sample: int, schema: SampleSchema) -> dict[str, RasterKey]:
+    """Return the raster behind each pixel array of a sample that the schema asks for, by key."""
     tile, row = int(drawn.tile[sample]), drawn.rows[sample]
     found: dict[str, RasterKey] = {}
     for role, name in enumerate(drawn.layout.names):
         s2, s1 = int(row["s2"][role]), int(row["s1"][role])
         if s2 >= 0:
-            found[f"s2_{name}"] = RasterKey(tile, "s2", s2)
-            if with_20m_bands:
-                found[f"s2_20m_{name}"] = RasterKey(tile, "s2_20m", s2)
+            found |= {f"{kind}_{name}": RasterKey(tile, kind, s2) for kind in _OPTICAL}
         if s1 >= 0:
             found[f"s1_{name}"] = RasterKey(tile, "s1", s1)
     if drawn.indexes[tile].dem is not None:
         found["dem"] = RasterKey(tile, "dem", 0)
-    return found
+    return {key: raster for key, raster in found.items() if key in schema.shapes}
 
 
 def read_patches(
-    drawn: DrawnSamples, samples: Sequence[int], *, with_20m_bands: bool
+    drawn: DrawnSamples, samples: Sequence[int], schema: SampleSchema
 ) -> dict[tuple[RasterKey, int], Array]:
     """Read all patches that some samples need, each once.
 
@@ -66,8 +79,8 @@ def read_patches(
         Samples of a data set.
     samples
         Which of them.
-    with_20m_bands
-        Read the 20 m stacks too.
+    schema
+        What a sample holds.
 
     Returns
     -------
@@ -76,7 +89,7 @@ def read_patches(
     wanted: dict[RasterKey, set[int]] = {}
     for sample in samples:
         position = int(drawn.rows["position"][sample])
-        for key in keys_of(drawn, sample, with_20m_bands=with_20m_bands).values():
+        for key in keys_of(drawn, sample, schema).values():
             wanted.setdefault(key, set()).add(position)
 
     def read(key: RasterKey) -> list[tuple[tuple[RasterKey, int], Array]]:
@@ -93,8 +106,8 @@ def raster_uri(index: TileIndex, key: RasterKey) -> str:
         return index.s1[key.image].uri
     if key.kind == "dem":
         return index.dem or ""
-    image = index.s2[key.image]
-    return image.stack_10m if key.kind == "s2" else image.stack_20m
+    uri: str = getattr(index.s2[key.image], _OPTICAL[key.kind])
+    return uri
 
 
 def _read_raster(

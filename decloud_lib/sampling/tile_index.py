@@ -48,7 +48,7 @@ class TileIndex:
         return Window(row * size, col * size, size, size)
 
     def grid_of(self, kind: str) -> Grid:
-        """Return the grid that rasters of a kind must have: `s1`, `s2`, `s2_20m` or `dem`."""
+        """Return the grid that rasters of a kind must have: `s1`, `s2`, `s2_20m`..."""
         return self.grid.coarsened(2) if kind in {"s2_20m", "dem"} else self.grid
 
     def region(self, uri: str) -> Array:

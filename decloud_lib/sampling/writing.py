@@ -32,7 +32,6 @@ class ShardPlan:
     per_shard: int
     """Samples of a full shard."""
     drop_remainder: bool
-    with_20m_bands: bool
 
     def shards(self, total: int) -> list[range]:
         """Return the samples of each shard."""
@@ -115,11 +114,10 @@ def assemble(
     """
     from decloud_lib.samples.shards import Sample
 
-    with_20m_bands = any(key.startswith("s2_20m_") for key in schema.keys)
     corners = _corners(drawn, samples)
     for sample in samples:
         position = int(drawn.rows["position"][sample])
-        rasters = keys_of(drawn, sample, with_20m_bands=with_20m_bands)
+        rasters = keys_of(drawn, sample, schema)
         found: dict[str, Array] = {key: patches[at, position] for key, at in rasters.items()}
         found |= _numbers(drawn, sample)
         yield Sample(
@@ -170,7 +168,7 @@ def _seconds(time_ms: np.int64) -> Array:
 
 def _read_group(drawn: DrawnSamples, shards: list[range], plan: ShardPlan) -> Patches:
     samples = [sample for shard in shards for sample in shard]
-    return read_patches(drawn, samples, with_20m_bands=plan.with_20m_bands)
+    return read_patches(drawn, samples, plan.schema)
 
 
 def _corners(drawn: DrawnSamples, samples: range) -> dict[tuple[int, int], Corners]:

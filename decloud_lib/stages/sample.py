@@ -4,15 +4,11 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
-
-from pydantic import Field, model_validator
+from typing import Any
 
 from decloud_lib import manifest, storage
 from decloud_lib.acquisitions import AcquisitionsLayout, load_layout
 from decloud_lib.acquisitions.acquisition_factory import shipped_layouts
-from decloud_lib.arrays.layout import Conflicts
-from decloud_lib.config import StageConfig
 from decloud_lib.errors import ConfigError, NoSampleError, OutputConflictError
 from decloud_lib.raster.products.prepared import tile_folder
 from decloud_lib.raster.views import VIEW_END
@@ -21,112 +17,15 @@ from decloud_lib.sampling.data_sets import DataSetRequest, DrawOptions, draw_all
 from decloud_lib.sampling.drawing import DrawnSamples
 from decloud_lib.sampling.sources import RoisFile, TilesFile, read_rois, read_tiles
 from decloud_lib.sampling.writing import ShardPlan, write_data_set
+from decloud_lib.stages.sample_config import SampleConfig
 
 logger = logging.getLogger(__name__)
 
-_LAYOUT = "acquisition layout: name of a shipped one, or URI of a JSON file"
+#: Arrays that are there on demand.
+_CONTENT = ("with_20m_bands", "with_cloud_masks", "with_timestamps")
 _OWN_FILES = re.compile(
     r"\d+\.(records|geojson)|output_(types|shape)\.json|manifest\.json|\.partial-.*"
 )
-
-
-class SampleConfig(StageConfig):
-    """Settings of `sample`."""
-
-    tiles: str = Field(
-        description="Tiles JSON, as make-tiles writes it.", json_schema_extra={"flags": ["-t"]}
-    )
-    rois: str = Field(description="ROI JSON, as make-roi writes it.")
-    acquisition_train: str | None = Field(default=None, description=f"Training {_LAYOUT}.")
-    output_train: str | None = Field(default=None, description="Folder of the training samples.")
-    acquisitions_valid: tuple[str, ...] = Field(
-        default=(), description=f"For each validation set, the {_LAYOUT}."
-    )
-    outputs_valid: tuple[str, ...] = Field(
-        default=(), description="Folders of the validation sets, in the same order."
-    )
-    acquisitions_test: tuple[str, ...] = Field(
-        default=(), description=f"For each test set, the {_LAYOUT}."
-    )
-    outputs_test: tuple[str, ...] = Field(
-        default=(), description="Folders of the test sets, in the same order."
-    )
-    patchsize: int = Field(
-        default=256,
-        description="Side of a patch, 10 m pixels; a multiple of 64.",
-        json_schema_extra={"flags": ["-p"]},
-    )
-    n_samples_per_shard: int = Field(
-        default=100,
-        ge=1,
-        description="Samples of a record file.",
-        json_schema_extra={"flags": ["-s"]},
-    )
-    maxntrain: int | None = Field(default=None, ge=1, description="Most training samples.")
-    maxnvalid: int | None = Field(
-        default=None, ge=1, description="Most samples of each validation set."
-    )
-    maxntest: int | None = Field(default=None, ge=1, description="Most samples of each test set.")
-    with_20m_bands: bool = Field(default=False, description="Add the six 20 m bands.")
-    drop_remainder: bool = Field(
-        default=False, description="Leave out the last samples that do not fill a record file."
-    )
-    seed: int = Field(default=0, ge=0, description="Seed of the draw and of random cloud bounds.")
-    valid_every: int = Field(
-        default=0,
-        ge=0,
-        description="Split by time: of the days with a clear target every n-th belongs to the "
-        "validation and test sets, and training uses no image of these days; 0 = by place only.",
-    )
-    guard_days: float = Field(
-        default=0.0,
-        ge=0.0,
-        description="With a split by time, training uses no image closer than this to a held-out "
-        "one, days.",
-    )
-    conflicts: Conflicts = Field(
-        default="all_pairs",
-        description="all_pairs: no Sentinel-2 image twice in a sample, siblings excepted; "
-        "historic: no such rule, for the counts of the existing system.",
-    )
-    check_leaks: bool = Field(
-        default=True,
-        description="Fail when the target of a validation or test sample is in a training sample.",
-    )
-
-    @model_validator(mode="after")
-    def _paired(self) -> Self:
-        for split, (layouts, outputs) in self._by_split().items():
-            if len(layouts) != len(outputs):
-                raise ValueError(
-                    f"{split}: {len(layouts)} layouts and {len(outputs)} outputs; "
-                    "expected one output for each layout"
-                )
-        given = [output for _, _, output in self.asked()]
-        if not given or len(set(given)) < len(given):
-            raise ValueError(
-                f"the outputs are {', '.join(given) or 'none'}; expected one or more, all different"
-            )
-        if self.valid_every == 1:
-            raise ValueError("valid_every = 1 leaves nothing to train on; expected 0, or 2 or more")
-        return self
-
-    def asked(self) -> list[tuple[str, str, str]]:
-        """Return (split, layout, output) of each data set."""
-        return [
-            (split, layout, output.rstrip("/"))
-            for split, (layouts, outputs) in self._by_split().items()
-            for layout, output in zip(layouts, outputs, strict=True)
-        ]
-
-    def _by_split(self) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-        train = (self.acquisition_train, self.output_train)
-        layouts, outputs = (() if value is None else (value,) for value in train)
-        return {
-            "train": (layouts, outputs),
-            "valid": (self.acquisitions_valid, self.outputs_valid),
-            "test": (self.acquisitions_test, self.outputs_test),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +112,7 @@ def _plan(
     requests: Sequence[DataSetRequest],
 ) -> manifest.Manifest:
     """Describe what decides one output; the other outputs of the call do not."""
-    common = ("patchsize", "n_samples_per_shard", "with_20m_bands", "drop_remainder", "seed")
+    common = ("patchsize", "n_samples_per_shard", *_CONTENT, "drop_remainder", "seed")
     settings: dict[str, Any] = {
         "data_set": found.split,
         "number": found.number,
@@ -259,12 +158,10 @@ def _write(
     schema = schema_of(
         found.layout,
         config.patchsize,
-        with_20m_bands=config.with_20m_bands,
         with_dem=drawn.indexes[0].dem is not None,
+        **{name: getattr(config, name) for name in _CONTENT},
     )
-    plan = ShardPlan(
-        schema, config.n_samples_per_shard, config.drop_remainder, config.with_20m_bands
-    )
+    plan = ShardPlan(schema, config.n_samples_per_shard, config.drop_remainder)
     shards = plan.shards(len(drawn))
     kept = sum(map(len, shards))
     if not shards:

@@ -86,7 +86,7 @@ def stored(folder, keys):
 
 
 def test_samples_hold_the_pixels_that_their_footprints_name(tmp_path, tile, files):
-    result = sample(config(tmp_path, files, with_20m_bands=True))
+    result = sample(config(tmp_path, files, with_20m_bands=True, with_cloud_masks=True))
     folder = tmp_path / "samples" / "train"
     assert isinstance(result, SampleResult)
     assert result.counts == {str(folder): len(features(folder))}
@@ -108,6 +108,8 @@ def test_samples_hold_the_pixels_that_their_footprints_name(tmp_path, tile, file
             number = s2_dates.index(day)
             assert np.array_equal(arrays[f"s2_{name}"], optical[number][here])
             assert np.array_equal(arrays[f"s2_20m_{name}"], coarse[number][half])
+            mask = optical[number][here][..., :1] % 251
+            assert np.array_equal(arrays[f"s2_cld10m_{name}"], mask)
         day = (arrays["s1_timestamp_t"] - START.timestamp()) / 86400
         number = int(np.argmin(np.abs(np.array(s1_dates) - day)))
         assert np.array_equal(arrays["s1_t"], radar[number][here])

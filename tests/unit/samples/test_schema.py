@@ -62,6 +62,20 @@ def test_20m_bands_follow_the_10m_bands():
     assert "dem" not in al_test(with_dem=False).keys
 
 
+def test_cloud_masks_follow_the_bands_and_times_can_be_left_out():
+    schema = al_test(with_20m_bands=True, with_cloud_masks=True, with_timestamps=False)
+    assert schema.keys[:5] == (
+        "s2_tm1",
+        "s2_20m_tm1",
+        "s2_cld10m_tm1",
+        "s1_ascending_tm1",
+        "s1_tm1",
+    )
+    assert schema.shapes["s2_cld10m_t"] == (256, 256, 1)
+    assert schema.dtypes["s2_cld10m_t"] == "uint8"
+    assert not [key for key in schema.keys if "timestamp" in key]
+
+
 def test_the_files_are_read_back(tmp_path):
     schema = al_test()
     schema.write(tmp_path)
