@@ -11,10 +11,15 @@ import numpy as np
 from decloud_lib.acquisitions import AcquisitionsLayout
 from decloud_lib.arrays.candidates import sample_dtype
 from decloud_lib.arrays.layout import Conflicts, LayoutSearch, SearchOptions
+from decloud_lib.arrays.ranks import distinct_ranks
 from decloud_lib.errors import ConfigError, NoSampleError
 from decloud_lib.sampling.split import TimeSplit
 from decloud_lib.sampling.tile_index import TileIndex
 from decloud_lib.types import Array
+
+#: Samples of a data set that are held in memory, 0.2 kB each; with patches of 64 px their pixels
+#: take a terabyte.
+MOST_SAMPLES = 5_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,14 +72,20 @@ class DataSetSearch:
         ------
         NoSampleError
             There is none; tells what each condition left.
+        ConfigError
+            There are more than can be drawn at a time, and no limit was given.
         """
         total = self.total
         if total == 0:
             raise NoSampleError(self._nothing_found())
-        if limit is None or limit >= total:
-            ranks = rng.permutation(total)
-        else:
-            ranks = rng.choice(total, limit, replace=False)
+        count = total if limit is None else min(limit, total)
+        if count > MOST_SAMPLES:
+            raise ConfigError(
+                f"{self.name}: {total} samples are possible and {limit or 'all'} are wanted; "
+                f"expected {MOST_SAMPLES} at most: limit their number (--maxntrain, --maxnvalid, "
+                "--maxntest)"
+            )
+        ranks = distinct_ranks(total, count, rng)
         ends = np.cumsum([search.total for search in self.searches])
         tile = np.searchsorted(ends, ranks, side="right")
         rows = np.zeros(len(ranks), dtype=sample_dtype(self.layout.to_search()))
