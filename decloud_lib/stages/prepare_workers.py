@@ -5,12 +5,14 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context, resource_tracker
+from multiprocessing import active_children, get_context, resource_tracker
+from multiprocessing.process import BaseProcess
+from pathlib import Path
 from types import FrameType
 
 from pebble import ProcessExpired, ProcessPool
@@ -91,6 +93,7 @@ def run_jobs(
                 min(number, len(waiting)), initializer=_begin, initargs=(folder,),
                 context=get_context("spawn"),
             )  # fmt: skip
+            others = set(active_children())
             again: list[Job] = []
             try:
                 futures = _scheduled(pool, waiting, time_limit_s)
@@ -102,6 +105,7 @@ def run_jobs(
             finally:
                 # At the end of the work nobody is busy, and this stops idle processes.
                 pool.stop()  # type: ignore[no-untyped-call]
+                _kill_beginners(set(active_children()) - others, Path(folder))
                 pool.join()
             if len(again) == len(waiting):
                 raise ConfigError(
@@ -110,6 +114,21 @@ def run_jobs(
                 )
             # A process that dies between two products breaks the pool: the rest gets another one.
             waiting = again
+
+
+def _kill_beginners(processes: Iterable[BaseProcess], folder: Path) -> None:
+    """End the processes that are still being started when the work is done.
+
+    They would find the locks of the pool gone, and die with a traceback.
+    """
+    for process in processes:
+        if not _mark(folder, process.pid).exists():
+            process.kill()
+
+
+def _mark(folder: Path, pid: int | None) -> Path:
+    """Return the file that a process makes as soon as it can be asked to end."""
+    return folder / f"begun-{pid}"
 
 
 def _scheduled(
@@ -131,7 +150,8 @@ def prepare_one(job: Job) -> Outcome:
     start = time.monotonic()
     with _Warnings() as told:
         try:
-            result = _run(job.config)
+            with _busy():
+                result = _run(job.config)
         except DecloudError as error:
             reason = " ".join(str(error).split())
             return Outcome((), time.monotonic() - start, tuple(told.lines), reason)
@@ -193,11 +213,28 @@ def _begin(folder: str) -> None:
     tempfile.tempdir = folder
     progress.silence()
     logging.getLogger().addHandler(logging.NullHandler())
+    signal.signal(signal.SIGTERM, _end)
+    _mark(Path(folder), os.getpid()).touch()
+
+
+@contextmanager
+def _busy() -> Iterator[None]:
+    """Let a request to end the process clean up what is being made inside this context."""
+    before = signal.getsignal(signal.SIGTERM)
     signal.signal(signal.SIGTERM, _stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
     raise _Stopped(128 + signal.SIGTERM)
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    """End an idle process, which has nothing to clean up, without a word."""
+    os._exit(128 + signal.SIGTERM)
 
 
 def _outcome(future: "Future[Outcome]", time_limit_s: float) -> Outcome:

@@ -338,6 +338,16 @@ def busy_worker(pid: int, output: Path) -> psutil.Process:
     raise TimeoutError("no worker writes")
 
 
+def test_processes_that_are_not_needed_any_more_end_without_a_word(tmp_path: Path) -> None:
+    # More processes than cores: some are still being started when the work is done.
+    many_pairs(tmp_path / "raw", 8, size_px=64)
+    batch = subprocess.run(
+        [*command(tmp_path)[:-1], "8"], capture_output=True, text=True, check=True
+    )
+    assert "Traceback" not in batch.stderr, batch.stderr
+    assert batch.stderr.count(" prepared ") == 8
+
+
 @pytest.mark.slow
 def test_two_batches_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
     deliver(tmp_path / "raw")
