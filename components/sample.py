@@ -29,6 +29,11 @@ def sample(
     with_cloud_masks: bool = False,
     with_timestamps: bool = True,
     drop_remainder: bool = False,
+    constant: bool = False,
+    constant_nb: int = 10,
+    oversampling: bool = False,
+    oversampled_sets: list[str] = ["valid", "test"],
+    season_months: list[str] = ["3-5", "6-8", "9-11", "12-2"],
     seed: int = 0,
     valid_every: int = 0,
     guard_days: float = 0.0,
@@ -74,6 +79,16 @@ def sample(
         Keep the acquisition times.
     drop_remainder
         Leave out a last file that is not full.
+    constant
+        Take the same number of samples from each patch position.
+    constant_nb
+        With constant, most samples of a patch position.
+    oversampling
+        Take as many samples of each season, repeating those of small seasons.
+    oversampled_sets
+        With oversampling, the data sets that it is for.
+    season_months
+        With oversampling, the months of each season.
     seed
         Same seed, same samples.
     valid_every
@@ -110,6 +125,11 @@ def sample(
             with_cloud_masks=with_cloud_masks,
             with_timestamps=with_timestamps,
             drop_remainder=drop_remainder,
+            constant=constant,
+            constant_nb=constant_nb,
+            oversampling=oversampling,
+            oversampled_sets=oversampled_sets,
+            season_months=season_months,
             seed=seed,
             valid_every=valid_every,
             guard_days=guard_days,

@@ -32,6 +32,11 @@ def sampling(
     with_cloud_masks: bool = False,
     with_timestamps: bool = True,
     drop_remainder: bool = False,
+    constant: bool = False,
+    constant_nb: int = 10,
+    oversampling: bool = False,
+    oversampled_sets: list[str] = ["valid", "test"],
+    season_months: list[str] = ["3-5", "6-8", "9-11", "12-2"],
     share_ground: bool = False,
     valid_every: int = 0,
     guard_days: float = 0.0,
@@ -91,6 +96,16 @@ def sampling(
         Keep the acquisition times.
     drop_remainder
         Leave out a last file that is not full.
+    constant
+        Take the same number of samples from each patch position.
+    constant_nb
+        With constant, most samples of a patch position.
+    oversampling
+        Take as many samples of each season, repeating those of small seasons.
+    oversampled_sets
+        With oversampling, the data sets that it is for.
+    season_months
+        With oversampling, the months of each season.
     share_ground
         Give all the ground to every data set: they are to be split by time.
     valid_every
@@ -138,6 +153,11 @@ def sampling(
         with_cloud_masks=with_cloud_masks,
         with_timestamps=with_timestamps,
         drop_remainder=drop_remainder,
+        constant=constant,
+        constant_nb=constant_nb,
+        oversampling=oversampling,
+        oversampled_sets=oversampled_sets,
+        season_months=season_months,
         seed=seed,
         valid_every=valid_every,
         guard_days=guard_days,

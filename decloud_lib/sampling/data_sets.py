@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from decloud_lib import manifest, storage
 from decloud_lib.acquisitions import AcquisitionsLayout
+from decloud_lib.arrays.draw_rules import AnySample, DrawRule
 from decloud_lib.arrays.layout import Conflicts
 from decloud_lib.errors import NoSampleError
 from decloud_lib.sampling.drawing import (
@@ -45,6 +46,8 @@ class DataSetRequest:
     """Most samples."""
     rasters: dict[str, str]
     """Tile -> region raster."""
+    rule: DrawRule = field(default_factory=AnySample)
+    """How samples are chosen."""
 
     @property
     def name(self) -> str:
@@ -108,12 +111,13 @@ def draw_all(
     for request in requests:
         search = _search(request, regions[request.output], split, options)
         generator = np.random.default_rng((options.seed, *request.split.encode(), request.number))
-        drawn[request.output] = search.draw(request.limit, generator)
+        drawn[request.output] = search.draw(request.limit, generator, request.rule)
         logger.info(
-            "%s: %d of %d possible samples drawn\n%s",
+            "%s: %d of %d possible samples drawn, by %s\n%s",
             request.name,
             len(drawn[request.output]),
             search.total,
+            request.rule,
             request.layout.summary(),
         )
     _check(requests, drawn, options)

@@ -10,8 +10,8 @@ import numpy as np
 
 from decloud_lib.acquisitions import AcquisitionsLayout
 from decloud_lib.arrays.candidates import sample_dtype
+from decloud_lib.arrays.draw_rules import AnySample, DrawRule, Population
 from decloud_lib.arrays.layout import Conflicts, LayoutSearch, SearchOptions
-from decloud_lib.arrays.ranks import distinct_ranks
 from decloud_lib.errors import ConfigError, NoSampleError
 from decloud_lib.sampling.split import TimeSplit
 from decloud_lib.sampling.tile_index import TileIndex
@@ -65,8 +65,19 @@ class DataSetSearch:
         """Number of samples."""
         return sum(search.total for search in self.searches)
 
-    def draw(self, limit: int | None, rng: np.random.Generator) -> DrawnSamples:
-        """Draw samples without replacement, in random order; all of them where `limit` is None.
+    def draw(
+        self, limit: int | None, rng: np.random.Generator, rule: DrawRule | None = None
+    ) -> DrawnSamples:
+        """Draw samples; without a rule each sample once, in random order.
+
+        Parameters
+        ----------
+        limit
+            Most samples; a whole pass of the rule where None.
+        rng
+            Where the randomness comes from.
+        rule
+            How samples are chosen.
 
         Raises
         ------
@@ -78,14 +89,20 @@ class DataSetSearch:
         total = self.total
         if total == 0:
             raise NoSampleError(self._nothing_found())
-        count = total if limit is None else min(limit, total)
+        population = Population(
+            tuple(search.counts for search in self.searches),
+            tuple(index.catalogue.s2_time_ms for index in self.indexes),
+        )
+        rule = rule or AnySample()
+        one_pass = rule.size(population)
+        count = one_pass if limit is None else min(limit, one_pass)
         if count > MOST_SAMPLES:
             raise ConfigError(
                 f"{self.name}: {total} samples are possible and {limit or 'all'} are wanted; "
                 f"expected {MOST_SAMPLES} at most: limit their number (--maxntrain, --maxnvalid, "
                 "--maxntest)"
             )
-        ranks = distinct_ranks(total, count, rng)
+        ranks = rule.ranks(population, count, rng)
         ends = np.cumsum([search.total for search in self.searches])
         tile = np.searchsorted(ends, ranks, side="right")
         rows = np.zeros(len(ranks), dtype=sample_dtype(self.layout.to_search()))

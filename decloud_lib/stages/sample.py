@@ -91,7 +91,18 @@ def _requests(config: SampleConfig, tiles: TilesFile, rois: RoisFile) -> list[Da
         number = sum(other.split == split for other in found)
         name = storage.name_of(layout_name).removesuffix(".json")
         rasters = rois.rasters(split, tiles.tiles)
-        found.append(DataSetRequest(split, number, layout, name, output, limits[split], rasters))
+        found.append(
+            DataSetRequest(
+                split,
+                number,
+                layout,
+                name,
+                output,
+                limits[split],
+                rasters,
+                config.draw_rule(split),
+            )
+        )
     return found
 
 
@@ -119,6 +130,7 @@ def _plan(
         "layout_name": found.layout_name,
         "layout": found.layout.to_json(),
         "limit": found.limit,
+        "rule": str(found.rule),
         "bands": band_names(),
         "roots": tiles.model_dump(mode="json", exclude={"tiles", "table_root"}),
         "regions": found.rasters,

@@ -1,13 +1,21 @@
 """Settings of the stage `sample`."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from decloud_lib.arrays.draw_rules import (
+    AnySample,
+    ConstantPerPosition,
+    DrawRule,
+    EvenSeasons,
+    parse_months,
+)
 from decloud_lib.arrays.layout import Conflicts
 from decloud_lib.config import StageConfig
 
 _LAYOUT = "acquisition layout: name of a shipped one, or URI of a JSON file"
+Split = Literal["train", "valid", "test"]
 
 
 class SampleConfig(StageConfig):
@@ -58,6 +66,26 @@ class SampleConfig(StageConfig):
     drop_remainder: bool = Field(
         default=False, description="Leave out the last samples that do not fill a record file."
     )
+    constant: bool = Field(
+        default=False,
+        description="Take the same number of samples from each patch position that has so many.",
+    )
+    constant_nb: int = Field(
+        default=10, ge=1, description="With --constant, most samples of a patch position."
+    )
+    oversampling: bool = Field(
+        default=False,
+        description="Take as many samples of each season of the reference date, repeating those of "
+        "small seasons; goes before --constant.",
+    )
+    oversampled_sets: tuple[Split, ...] = Field(
+        default=("valid", "test"), description="With --oversampling, the data sets that it is for."
+    )
+    season_months: tuple[str, ...] = Field(
+        default=("3-5", "6-8", "9-11", "12-2"),
+        description="With --oversampling, the months of each season; the default suits both "
+        "hemispheres.",
+    )
     seed: int = Field(default=0, ge=0, description="Seed of the draw and of random cloud bounds.")
     valid_every: int = Field(
         default=0,
@@ -94,6 +122,7 @@ class SampleConfig(StageConfig):
             raise ValueError(
                 f"the outputs are {', '.join(given) or 'none'}; expected one or more, all different"
             )
+        EvenSeasons(tuple(map(parse_months, self.season_months)))
         if self.valid_every == 1:
             raise ValueError("valid_every = 1 leaves nothing to train on; expected 0, or 2 or more")
         return self
@@ -105,6 +134,12 @@ class SampleConfig(StageConfig):
             for split, (layouts, outputs) in self._by_split().items()
             for layout, output in zip(layouts, outputs, strict=True)
         ]
+
+    def draw_rule(self, split: str) -> DrawRule:
+        """Return how the samples of a data set are drawn."""
+        if self.oversampling and split in self.oversampled_sets:
+            return EvenSeasons(tuple(map(parse_months, self.season_months)))
+        return ConstantPerPosition(self.constant_nb) if self.constant else AnySample()
 
     def _by_split(self) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
         train = (self.acquisition_train, self.output_train)

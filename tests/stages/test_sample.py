@@ -1,6 +1,7 @@
 """The stage `sample` on small prepared tiles."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -187,15 +188,48 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path, files):
     assert (folder / "thesis.doc").exists()
 
 
-def test_one_seed_gives_equal_bytes(tmp_path, files):
+@pytest.mark.parametrize("oversampling", [False, True])
+def test_one_seed_gives_equal_bytes(tmp_path, files, oversampling):
+    rule = {"oversampling": True, "oversampled_sets": ("train",)} if oversampling else {}
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
-        sample(config(tmp_path, files, output_train=str(tmp_path / name), seed=seed, maxntrain=25))
+        changes = {"output_train": str(tmp_path / name), "seed": seed, "maxntrain": 25} | rule
+        sample(config(tmp_path, files, **changes))
 
     def content(name):
         return [path.read_bytes() for path in sorted((tmp_path / name).glob("*.[rgo]*[ns]"))]
 
     assert len(content("a")) > 5
     assert content("a") == content("b") != content("c")
+
+
+def test_constant_takes_the_same_number_from_each_position(tmp_path, files):
+    sample(config(tmp_path, files, constant=True, constant_nb=3))
+    positions = [tuple(f["properties"]["position"]) for f in features(tmp_path / "samples/train")]
+    assert sorted(Counter(positions).values()) == [3] * 6
+    ten = sample(config(tmp_path, files, output_train=str(tmp_path / "ten"), constant=True))
+    assert list(ten.counts.values()) == [60]
+
+
+def test_oversampling_follows_the_reference_whatever_its_name(tmp_path, tile):
+    """Ten cloudy dates in June, one in September: without the rule one in eleven is of autumn."""
+    days = [Optical(2 * i, 0 if i % 2 else 2048) for i in range(15)]
+    tile.optical = [*days, Optical(94, 2048), Optical(96, 0)]
+    files = write_tile(tmp_path, tile)
+    path = Path(layout_file(tmp_path))
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({"cloudy": content["t"], "target": content["target"]}))
+    given = {"acquisition_train": str(path), "oversampling": True}
+
+    def autumn(**changes):
+        folder = str(tmp_path / "samples" / "train")
+        sample(config(tmp_path, files, **given, **changes, overwrite=True))
+        months = [f["properties"]["s2_cloudy_date"][5:7] for f in features(folder)]
+        return months.count("09") / len(months)
+
+    assert autumn() < 0.05
+    assert 0.35 < autumn(oversampled_sets=("train",)) < 0.65
+    # One season only: nothing to balance.
+    assert autumn(oversampled_sets=("train",), season_months=("1-12",)) < 0.05
 
 
 def test_a_patch_needs_all_its_cells_in_the_region_and_valid(tmp_path, tile):
@@ -405,6 +439,8 @@ def test_missing_regions_and_files_say_what_to_run(tmp_path, own_files):
         ({"output_train": None}, "train: 1 layouts and 0 outputs"),
         ({"output_train": None, "acquisition_train": None}, "the outputs are none"),
         ({"valid_every": 1}, "leaves nothing to train on"),
+        ({"season_months": ("3-5", "6-8")}, r"missing \[1, 2, 9, 10, 11, 12\]"),
+        ({"season_months": ("all",)}, "'all' are no months"),
         ({"acquisitions_test": (LAYOUT,), "outputs_test": ("samples/train",)}, "all different"),
     ],
 )
