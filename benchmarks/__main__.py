@@ -10,11 +10,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import batch, prepare, reconstruct
+from benchmarks import batch, prepare, reconstruct, search
 from benchmarks.results import Row, as_table, machine
 
 _PREPARATION = ("s2", "s1", "safe", "batch")
-_PARTS = (*_PREPARATION, "reconstruct")
+_PARTS = (*_PREPARATION, "search", "reconstruct")
 
 
 def main() -> int:
@@ -24,6 +24,7 @@ def main() -> int:
         "s1": lambda: prepare.bench_s1(options.size, options.rounds),
         "safe": lambda: prepare.bench_safe(options.safe_size, options.rounds),
         "batch": lambda: batch.bench_batch(options.batch_size, options.rounds),
+        "search": lambda: search.bench_search(options.search_positions, options.rounds),
         "reconstruct": lambda: _reconstruct_rows(options.reconstruct_size),
     }
     wanted = {"prepare": _PREPARATION, None: _PARTS}.get(options.only, (options.only,))
@@ -45,6 +46,7 @@ def _options() -> argparse.Namespace:
         "size": (10980, "side of the Theia and Sentinel-1 products, 10 m pixels"),
         "safe-size": (5490, "side of the ESA product; JPEG 2000 takes long to make"),
         "batch-size": (4096, "side of the products that several workers share"),
+        "search-positions": (300, "positions that the baseline of the search works on"),
         "reconstruct-size": (2048, "side of the rebuilt image"),
     }
     for name, (default, words) in sizes.items():

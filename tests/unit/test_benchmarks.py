@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 import rasterio
 
-from benchmarks import codecs, deliveries, plain, textures
+from benchmarks import catalogues, codecs, deliveries, plain, textures
 from benchmarks.results import Row, as_table, compared
+from benchmarks.trees import count_with_trees
+from decloud_lib.acquisitions import load_layout
 from decloud_lib.arrays.encode import encode_channel
+from decloud_lib.arrays.layout import SearchOptions, count_samples
+from decloud_lib.sampling.sources import read_tiles
+from decloud_lib.sampling.tile_index import index_tile
 from decloud_lib.stages.prepare_s1 import PrepareS1Config, prepare_s1
 from decloud_lib.stages.prepare_s2 import PrepareS2Config, prepare_s2
 
@@ -113,3 +118,12 @@ def test_a_raster_is_rebuilt_from_windows_that_cover_it_all():
         covered[rows, cols] += 1
     assert covered.min() == 1
     assert covered.max() == 4
+
+
+def test_the_search_with_trees_finds_what_the_search_finds(tmp_path):
+    tiles = read_tiles(str(catalogues.write_statistics(tmp_path, 90, 110)))
+    few = index_tile(catalogues.TILE, tiles, 64).catalogue.at(np.arange(0, 171 * 171, 1900))
+    for layout in ("AL-CRGA-OS2-Occitanie", "AL-CRGA-OS1-Occitanie"):
+        plan = load_layout(layout).to_search()
+        historic = count_samples(few, plan, SearchOptions(conflicts="historic"))
+        assert historic == count_with_trees(few, plan) > 100
