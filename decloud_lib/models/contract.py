@@ -41,6 +41,9 @@ class ModelOutput(BaseModel):
     """Name in the served signature."""
     bands: tuple[str, ...]
     factor: int
+    scale_tensor: str | None = None
+    """Name in the served signature of the expected absolute error (scale of a Laplace distribution)
+    per pixel and band, reflectance; None where the network gives none."""
 
 
 class ModelContract(BaseModel):

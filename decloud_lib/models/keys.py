@@ -24,6 +24,8 @@ class KeyKind:
 _S1 = KeyKind(bands.S1_BANDS, bands.S1_SCALE, 1, "float32")
 _S2 = KeyKind(bands.S2_10M_BANDS, bands.S2_SCALE, 1, "float32")
 _S2_20M = KeyKind(bands.S2_20M_STACK_BANDS, bands.S2_SCALE, 2, "float32")
+#: Cloud masks: not 0 = cloud or shadow. No scale: networks only ask whether a value is 0.
+_MASK = KeyKind(bands.CLOUD_BANDS, 1.0, 1, "float32")
 _DEM = KeyKind(bands.DEM_BANDS, bands.DEM_SCALE, 2, "float32")
 #: Dates and flags are no pixel values: never scaled, and never narrower than 64 bits, because the
 #: milliseconds of a date do not fit into a float32.
@@ -42,7 +44,8 @@ def kind_of(key: str) -> KeyKind:
         return _NUMBER
     if key == DEM:
         return _DEM
-    for prefix, kind in (("s2_20m_", _S2_20M), ("s2_", _S2), ("s1_", _S1)):
+    known = (("s2_cld10m_", _MASK), ("s2_20m_", _S2_20M), ("s2_", _S2), ("s1_", _S1))
+    for prefix, kind in known:
         if key.startswith(prefix):
             return kind
     raise ValueError(

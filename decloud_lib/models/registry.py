@@ -8,11 +8,11 @@ This module does not import Keras; looking a model up does.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from decloud_lib.errors import ConfigError
 from decloud_lib.models.contract import ModelContract, ModelInput, ModelOutput, margin_px
@@ -20,6 +20,9 @@ from decloud_lib.models.keys import DEM, kind_of
 
 if TYPE_CHECKING:
     import keras
+    from keras import KerasTensor
+
+    Tensors: TypeAlias = Mapping[str, KerasTensor]
 
 ENTRY_POINTS = "decloud.models"
 _BUILT_IN = ("decloud_lib.models.crga", "decloud_lib.models.gapfilling")
@@ -48,6 +51,18 @@ class ModelDefinition:
     """How far an output pixel looks, 10 m pixels, worst phase."""
     trainable: bool = True
     """False for deterministic models."""
+    with_scale: bool = False
+    """Gives under `<target key>_scale`, beside each target, the expected absolute error per pixel
+    and band (scale of a Laplace distribution), reflectance."""
+    loss: Callable[[Tensors, Tensors, Tensors], KerasTensor] | None = None
+    """(inputs, targets, outputs) of a batch by key -> loss of each sample, (N,); None: the mean
+    absolute error of the targets. The inputs are those after `simulate`."""
+    simulate: Callable[[Tensors, Tensors, KerasTensor], tuple[Tensors, Tensors]] | None = None
+    """(inputs, targets, seed) of one sample, without batch axis -> the sample that the network sees
+    in training and validation: lays a gap over a clear date. `seed` is (2,) int32; the same seed
+    gives the same gap."""
+    simulation_keys: tuple[str, ...] = ()
+    """Keys of a sample that only `simulate` needs, such as the mask of another date."""
     aliases: tuple[str, ...] = ()
 
     def keys(self, spec: ModelSpec) -> tuple[str, ...]:
@@ -71,7 +86,7 @@ class ModelDefinition:
         return ModelContract(
             name=self.name,
             inputs=tuple(inputs),
-            outputs=tuple(_output(key) for key in self.target_keys),
+            outputs=tuple(_output(key, with_scale=self.with_scale) for key in self.target_keys),
             stride=self.stride,
             reach_px=self.reach_px,
             margin_px=margin_px(self.reach_px, self.stride),
@@ -132,7 +147,13 @@ def _load() -> None:
         entry.load()
 
 
-def _output(target_key: str) -> ModelOutput:
+def _output(target_key: str, *, with_scale: bool) -> ModelOutput:
     kind = kind_of(target_key)
     tensor = "s2_20m_estim" if target_key.startswith("s2_20m_") else "s2_estim"
-    return ModelOutput(target_key=target_key, tensor=tensor, bands=kind.bands, factor=kind.factor)
+    return ModelOutput(
+        target_key=target_key,
+        tensor=tensor,
+        bands=kind.bands,
+        factor=kind.factor,
+        scale_tensor=f"{tensor}_scale" if with_scale else None,
+    )

@@ -173,6 +173,11 @@ def requirements() -> list[str]:
 
 def _estimator(model: keras.Model, contract: ModelContract) -> Callable[..., _Tensors]:
     names = {item.target_key: item.tensor for item in contract.outputs}
+    names |= {
+        f"{item.target_key}_scale": item.scale_tensor
+        for item in contract.outputs
+        if item.scale_tensor is not None
+    }
     missing = sorted(set(names) - set(model.output))
     if missing:
         raise ShapeError(f"model {contract.name} gives no {', '.join(missing)}")
