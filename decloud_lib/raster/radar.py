@@ -1,5 +1,6 @@
 """Delivered radar pairs read by window as they are prepared: encoded, VV and VH together."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -12,6 +13,9 @@ from decloud_lib.errors import MissingBandError, ProductError
 from decloud_lib.raster.products.s1tiling import S1Pair
 from decloud_lib.raster.read import RasterReader, check_same_grid, open_raster
 from decloud_lib.types import Array, Grid, Window
+
+#: What S1Tiling calls calibrations other than sigma nought, in its tag; file names may not tell.
+_NOT_SIGMA0 = re.compile(r"beta|gamma|dn$|none$", re.IGNORECASE)
 
 
 class RadarReader:
@@ -105,6 +109,12 @@ def _check_content(reader: RasterReader) -> None:
         raise ProductError(
             f"{reader.uri}: found {len(reader.bands)} band(s) of {reader.dtype}, expected one of "
             "float32 with linear sigma nought: is this an S1Tiling image?"
+        )
+    calibration = reader.tags.get("CALIBRATION", "")
+    if _NOT_SIGMA0.match(calibration):
+        raise ProductError(
+            f"{reader.uri}: is calibrated as {calibration} (tag CALIBRATION), expected sigma "
+            "nought: let S1Tiling calibrate with sigma or normlim"
         )
     if min(reader.grid.shape) < ELEMENTARY_PATCH_PX:
         raise ProductError(

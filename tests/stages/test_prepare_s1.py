@@ -8,8 +8,8 @@ import pytest
 from decloud_lib import storage
 from decloud_lib.arrays.encode import encode_channel
 from decloud_lib.errors import GridMismatchError, OutputConflictError, ProductError
+from decloud_lib.raster.products.discovery import discover
 from decloud_lib.raster.products.prepared import list_s1
-from decloud_lib.raster.products.s1tiling import list_delivered
 from decloud_lib.raster.read import open_raster
 from decloud_lib.stages.prepare_s1 import PrepareS1Config, prepare_s1
 from decloud_lib.types import Window
@@ -75,6 +75,9 @@ def test_statistics_count_pixels_where_both_bands_are_empty(tmp_path):
     ("tags", "expected", "assumed"),
     [
         ({"ACQUISITION_DATETIME": "2020:10:12T17:32:36Z"}, time(17, 32, 36), False),
+        # As S1Tiling before 1.1 wrote it.
+        ({"ACQUISITION_DATETIME": "2020:10:12 17:32:36"}, time(17, 32, 36), False),
+        ({"ACQUISITION_DATETIME": "????"}, time(17, 45), True),
         ({"ACQUISITION_DATETIME": "2020-10-12T17:32:36.5Z"}, time(17, 32, 36, 500000), False),
         ({}, time(17, 45), True),
     ],
@@ -147,6 +150,20 @@ def test_encoded_files_are_no_input(tmp_path):
         _prepare(uri, str(tmp_path / "S1"))
 
 
+@pytest.mark.parametrize("mode", ["convert", "statistics-only"])
+@pytest.mark.parametrize("word", ["gamma", "beta", "dn", "GammaNaughtRTC"])
+def test_another_calibration_is_told_by_its_tag(tmp_path, word, mode):
+    uri = write_s1(tmp_path, *_sigma0(), tags={"CALIBRATION": word})
+    with pytest.raises(ProductError, match=f"is calibrated as {word} .*expected sigma nought"):
+        _prepare(uri, str(tmp_path / "S1"), mode=mode)
+
+
+@pytest.mark.parametrize("word", ["sigma", "Normlim"])
+def test_tags_of_sigma_nought_are_accepted(tmp_path, word):
+    uri = write_s1(tmp_path, *_sigma0(), tags={"CALIBRATION": word, "IMAGE_TYPE": "BACKSCATTERING"})
+    assert len(_prepare(uri, str(tmp_path / "S1")).made) == 1
+
+
 def test_an_image_smaller_than_a_patch_is_refused(tmp_path):
     with pytest.raises(ProductError, match="expected at least one patch of 64 px"):
         _prepare(write_s1(tmp_path, *_sigma0((63, 200))), str(tmp_path / "S1"))
@@ -163,7 +180,7 @@ def test_newer_names_keep_their_calibration(tmp_path):
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=WITHOUT_REAL)
 def test_real_images_are_prepared(tmp_path):
-    uris = list_delivered(str(REAL / "SENTINEL1"))[:10]
+    uris = [item.uri for item in discover(str(REAL / "SENTINEL1")).found[:10]]
     config = PrepareS1Config(input_s1_vh=tuple(uris), out_s1_dir=str(tmp_path))
     assert len(prepare_s1(config).made) == 10
     images = list_s1(str(tmp_path))

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Literal
 
+from decloud_lib.raster.products.names import parse_s1_name
+
 Family = Literal["s1", "s2", "dem"]
 Format = Literal["s1tiling", "theia", "esa", "stac", "dem"]
 FAMILIES: tuple[Family, ...] = ("s1", "s2", "dem")
@@ -16,6 +18,9 @@ _VERSION = re.compile(r"_V(\d+)[-.](\d+)|_N(\d{4})")
 #: satellite is back over a tile after one revolution, 98 min, at the earliest.
 _SAME_PASS = timedelta(minutes=30)
 _PREFERENCE: tuple[Format, ...] = ("theia", "esa", "stac")
+#: Ends of the names of one radar acquisition, the preferred one first: what networks were trained
+#: on, then corrected for slopes, then smoothed.
+_RADAR_ENDS = ("", "sigma", "normlim", "filtered", "sigma_filtered", "normlim_filtered")
 _CALLED = {"theia": "Theia", "esa": "ESA", "stac": "a STAC catalogue"}
 
 
@@ -83,11 +88,29 @@ def without_repeats(found: list[Found]) -> list[Found]:
         repeated = first is not item and item.problem is None
         problem = f"{item.uri}: the same product as {first.uri}" if repeated else item.problem
         once.append(replace(item, problem=problem))
-    return _without_other_processing(once)
+    return _without_other_processing(_without_other_calibrations(once))
 
 
 def _is_archive(uri: str) -> bool:
     return uri.lower().endswith(".zip")
+
+
+def _without_other_calibrations(found: list[Found]) -> list[Found]:
+    """Keep one processing of each radar acquisition."""
+    usable = {item.uri: item for item in found if item.family == "s1" and item.problem is None}
+    names = {uri: parse_s1_name(item.name) for uri, item in usable.items()}
+    kept: dict[tuple[object, ...], str] = {}
+    problems: dict[str, str] = {}
+    for uri in sorted(names, key=lambda uri: _RADAR_ENDS.index(names[uri].suffix.lower())):
+        name = names[uri]
+        moment = name.acquired or name.day
+        first = kept.setdefault((name.satellite, name.tile, name.relative_orbit, moment), uri)
+        if first != uri:
+            problems[uri] = (
+                f"{uri}: the same acquisition as {first}, which is preferred; to have this one, "
+                "prepare its files from a folder of their own"
+            )
+    return [replace(item, problem=problems.get(item.uri, item.problem)) for item in found]
 
 
 def _without_other_processing(found: list[Found]) -> list[Found]:

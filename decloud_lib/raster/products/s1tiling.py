@@ -1,6 +1,5 @@
 """Sentinel-1 tile files as S1Tiling delivers them: pairs of polarisations, and their time."""
 
-import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,10 +9,9 @@ from decloud_lib import storage
 from decloud_lib.errors import ProductError, UnusableProductError
 from decloud_lib.raster.products.names import S1Name, parse_s1_name
 
-logger = logging.getLogger(__name__)
-
-#: Tags with the time of acquisition, written 2020:01:08T04:41:50Z by S1Tiling: that of the only
-#: frame, else that of the first one. TIFF's own time is that of the processing.
+#: Tags with the time of acquisition: that of the only frame, else that of the first one. S1Tiling
+#: writes 2020:01:08T04:41:50Z, before version 1.1 2020:01:08 04:41:50 (its documentation, "Files
+#: produced"). TIFF's own time is that of the processing.
 _TIME_TAGS = ("ACQUISITION_DATETIME", "ACQUISITION_DATETIME_1", "ACQUISITION_TIME")
 
 
@@ -83,31 +81,6 @@ def find_pair(uri: str) -> S1Pair:
             "both polarisations, VV and VH, side by side: deliver the missing half of the pair"
         )
     return S1Pair(vv, vh, parse_s1_name(storage.name_of(vh.uri)))
-
-
-def list_delivered(folder: str) -> list[str]:
-    """List one file per acquisition below a folder: the VH file, or a VV file that has no VH.
-
-    The lone VV file is listed so that its preparation says what is missing. Masks and other
-    by-products are left out with a warning; files beside the images (`.aux.xml`) silently.
-    """
-    delivered: dict[str, str] = {}
-    for entry in storage.list_files(folder):
-        file_name = storage.name_of(entry.uri)
-        if not file_name.lower().endswith(".tif"):
-            continue
-        try:
-            name = parse_s1_name(file_name)
-        except ProductError as error:
-            logger.warning("left out: %s", error)
-            continue
-        if not name.is_backscatter:
-            logger.warning("left out: %s: not a backscatter image as delivered", entry.uri)
-            continue
-        vh_uri = _sibling(entry.uri, "vh")
-        if name.polarisation == "vh" or vh_uri not in delivered:
-            delivered[vh_uri] = entry.uri
-    return sorted(delivered.values())
 
 
 def acquisition_time(

@@ -103,6 +103,31 @@ def test_another_quantity_alone_says_what_is_expected(tmp_path: Path) -> None:
     assert "expected sigma nought" in str(only(discover(str(tmp_path))).problem)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_one_processing_of_a_radar_acquisition_is_taken(tmp_path: Path, masked: bool) -> None:
+    pair = RADAR.replace("t060008", "txxxxxx") if masked else RADAR
+    ends = ("_NormLim_filtered", "_NormLim", "")
+    for end in ends:
+        names = [pair.format(kind).replace(".tif", f"{end}.tif") for kind in ("vv", "vh")]
+        put(str(tmp_path / f"folder{end}"), *names)
+        put(str(tmp_path / f"folder{end}"), *(name.replace("0201011", "0201023") for name in names))
+    found = discover(str(tmp_path)).found
+    taken = [product for product in found if product.problem is None]
+    assert [Path(product.uri).parent.name for product in taken] == ["folder", "folder"]
+    for product in found:
+        if product not in taken:
+            plain = next(other for other in taken if other.day == product.day)
+            assert f"the same acquisition as {plain.uri}" in str(product.problem)
+
+
+def test_a_calibration_is_taken_where_the_preferred_one_is_half_there(tmp_path: Path) -> None:
+    put(str(tmp_path), RADAR.format("vh"))
+    put(str(tmp_path), *(f"{RADAR[:-4]}_NormLim.tif".format(kind) for kind in ("vv", "vh")))
+    told = {product.name: product.problem for product in discover(str(tmp_path)).found}
+    assert told.pop(f"{RADAR[:-4]}_NormLim.tif".format("vh")) is None
+    assert "VV file is missing" in str(told.popitem()[1])
+
+
 def test_masked_times_keep_their_day(tmp_path: Path) -> None:
     name = RADAR.replace("t060008", "txxxxxx")
     put(str(tmp_path), name.format("vv"), name.format("vh"))

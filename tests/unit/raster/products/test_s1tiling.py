@@ -1,6 +1,5 @@
 """Delivered radar images: pairs, listing, and the time of acquisition."""
 
-import logging
 from datetime import UTC, datetime, time
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from decloud_lib.raster.products.s1tiling import (
     AssumedHours,
     acquisition_time,
     find_pair,
-    list_delivered,
     parse_time,
 )
 
@@ -52,20 +50,6 @@ def test_a_prepared_file_is_no_input(tmp_path):
     name = "s1b_31TEJ_vvvh_DES_110_20201011t060008_from-10to3dB.tif"
     with pytest.raises(ProductError, match="is prepared already"):
         find_pair(str(tmp_path / name))
-
-
-def test_listing_gives_one_file_per_date_and_lone_files(tmp_path, caplog):
-    lone = "s1a_31TEJ_vv_ASC_045_20201012txxxxxx.tif"
-    mask = "s1b_31TEJ_vh_DES_110_20201011t060008_BorderMask.tif"
-    tile = tmp_path / "T31TEJ"
-    tile.mkdir()
-    _touch(tile, VH, VV, f"{VH}.aux.xml", lone, mask, "note.tif", "README.md")
-    with caplog.at_level(logging.WARNING):
-        assert list_delivered(str(tmp_path)) == sorted([str(tile / VH), str(tile / lone)])
-    assert "BorderMask" in caplog.text
-    assert "note.tif" in caplog.text
-    assert "README" not in caplog.text
-    assert list_delivered(str(tmp_path / "nowhere")) == []
 
 
 @pytest.mark.parametrize(
