@@ -8,7 +8,7 @@ WORKERS ?= 2
 export PYTHONHASHSEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-containers bench format lint compile lock images k8s-validate clean
+.PHONY: help demo test test-fast test-containers bench otb format lint compile lock images k8s-validate clean
 
 help: ## show this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ test-containers: $(READY) ## the image and the preprocessing pipeline in it (nee
 
 bench: $(READY) ## speed against stated baselines, to build/bench/results.json
 	$(BIN)/python -m benchmarks $(ARGS)
+
+otb: $(READY) ## the Orfeo ToolBox and its Python module, for --engine otb (Debian 12, root)
+	PYTHON=$(BIN)/python docker/otb/install.sh
 
 lint: $(READY) ## format check, lint, types, import contracts
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports

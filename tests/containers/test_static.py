@@ -1,6 +1,8 @@
 """What can be said about the image without an engine: pins, user, contents, versions that agree."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -140,3 +142,18 @@ def test_the_default_name_of_the_image_is_the_one_that_the_pipelines_use():
     script = (ROOT / "docker" / "build.sh").read_text()
 
     assert f"image=${{1:-{images.CPU}}}" in script
+
+
+def test_the_toolbox_says_why_it_cannot_be_installed(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')  # without any package
+    python.chmod(0o755)
+    done = subprocess.run(
+        ["bash", str(ROOT / "docker" / "otb" / "install.sh")],
+        env={"PATH": "/usr/bin:/bin", "PYTHON": str(python), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 77
+    assert "make the environment first" in done.stderr
