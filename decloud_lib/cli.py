@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from decloud_lib import __version__
-from decloud_lib.commands import COMMANDS, STAGES, StageCommand
+from decloud_lib.commands import COMMANDS, GROUPS, STAGES, CommandGroup, LazyCommand, StageCommand
 from decloud_lib.errors import ConfigError, DecloudError
 
 if TYPE_CHECKING:
@@ -71,22 +71,12 @@ class LazyGroup(click.Group):
     ) -> click.Command | None:
         """Import and build one command; None when there is no such name."""
         cmd_name = _dashed(cmd_name)
-        if cmd_name in STAGES:
-            return stage_command(cmd_name, STAGES[cmd_name])
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, name = COMMANDS[cmd_name].target.partition(":")
-        try:
-            found: click.Command = getattr(importlib.import_module(module), name)
-        except ModuleNotFoundError as error:
-            missing = (error.name or "").partition(".")[0]
-            if missing not in {"pipelines", "components", "kfp"}:
-                raise
-            raise ConfigError(
-                f"'decloud {cmd_name}' needs {missing!r}, which cannot be imported; run it from a "
-                "checkout of the repository with the extra 'pipelines' installed"
-            ) from error
-        return found
+        found = COMMANDS.get(cmd_name)
+        if isinstance(found, StageCommand):
+            return stage_command(cmd_name, found)
+        if isinstance(found, CommandGroup):
+            return stage_group(cmd_name)
+        return None if found is None else _imported(cmd_name, found)
 
     def format_commands(
         self,
@@ -96,6 +86,30 @@ class LazyGroup(click.Group):
         """Write the list of commands from the table, without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name].summary) for name in COMMANDS])
+
+
+class StageGroup(click.Group):
+    """The stages whose names begin with the group's; a module is imported when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the names without the group's, in the order of the table."""
+        start = f"{self.name} "
+        return [name.removeprefix(start) for name in STAGES if name.startswith(start)]
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        cmd_name: str,
+    ) -> click.Command | None:
+        """Import and build one command; None when there is no such name."""
+        name = f"{self.name} {_dashed(cmd_name)}"
+        return stage_command(name, STAGES[name]) if name in STAGES else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands from the table, without importing any."""
+        with formatter.section("Commands"):
+            names = self.list_commands(ctx)
+            formatter.write_dl([(name, STAGES[f"{self.name} {name}"].summary) for name in names])
 
 
 class ListOptionCommand(click.Command):
@@ -131,13 +145,23 @@ class ListOptionCommand(click.Command):
         return super().parse_args(ctx, spread)
 
 
+def stage_group(name: str) -> click.Group:
+    """Build the command that holds the stages whose names begin with a word."""
+    return StageGroup(
+        name,
+        help=GROUPS[name].summary,
+        no_args_is_help=True,
+        context_settings={"max_content_width": 100},
+    )
+
+
 def stage_command(name: str, stage: StageCommand) -> click.Command:
     """Build the command of one stage from its configuration class.
 
     Parameters
     ----------
     name
-        Name of the command, with dashes.
+        Name of the command, with dashes; of a group's, with the group's before it.
     stage
         Its line of the table.
     """
@@ -168,7 +192,7 @@ def stage_command(name: str, stage: StageCommand) -> click.Command:
         return status
 
     return ListOptionCommand(
-        name,
+        name.rpartition(" ")[2],
         callback=callback,
         params=[
             *options.parameters_of(config_class),
@@ -252,6 +276,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo("interrupted: finished work is kept; the same command continues it", err=True)
         return _INTERRUPTED
     return status if isinstance(status, int) else 0
+
+
+def _imported(name: str, command: LazyCommand) -> click.Command:
+    module, _, attribute = command.target.partition(":")
+    try:
+        found: click.Command = getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in {"pipelines", "components", "kfp"}:
+            raise
+        raise ConfigError(
+            f"'decloud {name}' needs {missing!r}, which cannot be imported; run it from a "
+            "checkout of the repository with the extra 'pipelines' installed"
+        ) from error
+    return found
 
 
 def _hint(error: click.ClickException) -> str:

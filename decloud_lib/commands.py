@@ -31,6 +31,14 @@ class StageCommand:
     """Historic options that do nothing now (`--clean`; with a value `--tmp TEXT`), and why."""
 
 
+@dataclass(frozen=True, slots=True)
+class CommandGroup:
+    """Stages whose names begin with the same word."""
+
+    summary: str
+    """One line for the list of commands."""
+
+
 STAGES = {
     "prepare": StageCommand(
         "decloud_lib.stages.prepare:PrepareConfig:prepare",
@@ -98,6 +106,30 @@ STAGES = {
         "regions give to train, valid or test. One call makes all sets, so that it can prove that "
         "none leaks into the training.",
     ),
+    "analyse counts": StageCommand(
+        "decloud_lib.stages.analyse_counts:AnalyseCountsConfig:analyse_counts",
+        "Count the samples of layouts in the regions of each data set.",
+        "decloud analyse counts --tiles prepared/tiles.json --rois prepared/ROI/rois.json \\\n"
+        "  --out analysis/counts",
+        "Without --layouts all shipped layouts are counted. Nothing is listed to be counted, so "
+        "millions of samples take seconds.",
+    ),
+    "analyse coverage": StageCommand(
+        "decloud_lib.stages.analyse_coverage:AnalyseCoverageConfig:analyse_coverage",
+        "Map mean cloud and the numbers of valid images of each tile.",
+        "decloud analyse coverage --tiles prepared/tiles.json --out analysis/coverage",
+    ),
+    "analyse uses": StageCommand(
+        "decloud_lib.stages.analyse_uses:AnalyseUsesConfig:analyse_uses",
+        "Map how often the samples of layouts use the images of each position.",
+        "decloud analyse uses --tiles prepared/tiles.json --rois prepared/ROI/rois.json \\\n"
+        "  --layouts AL-CRGA-OS2-Occitanie --out analysis/uses",
+    ),
+    "analyse gaps": StageCommand(
+        "decloud_lib.stages.analyse_gaps:AnalyseGapsConfig:analyse_gaps",
+        "Count the time between Sentinel-2 and Sentinel-1 images of each position.",
+        "decloud analyse gaps --tiles prepared/tiles.json --out analysis/gaps",
+    ),
     "train": StageCommand(
         "decloud_lib.stages.train:TrainConfig:train",
         "Train a network, follow it in MLflow and export it as a SavedModel.",
@@ -135,8 +167,11 @@ STAGES = {
     ),
 }
 
-COMMANDS: dict[str, StageCommand | LazyCommand] = {
-    **STAGES,
+#: By the first word of the names of their stages.
+GROUPS = {"analyse": CommandGroup("Say what tiles, layouts, images and samples hold, on one page.")}
+
+COMMANDS: dict[str, StageCommand | LazyCommand | CommandGroup] = {
+    **{(word := name.partition(" ")[0]): GROUPS.get(word, stage) for name, stage in STAGES.items()},
     "demo": LazyCommand("pipelines.demo:demo", "Run the whole chain on this machine, with report."),
     "compile": LazyCommand("pipelines.compile:compile_command", "Write the pipelines as YAML."),
     "submit": LazyCommand("pipelines.submit:submit", "Run a pipeline on a cluster or here."),

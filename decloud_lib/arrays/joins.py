@@ -65,18 +65,35 @@ class Chunk:
     def block_count(self, block: tuple[int, ...]) -> Array:
         """Return (references, positions) int64: images that all roles of a block would take."""
         if block not in self._block_counts:
-            lows, highs = zip(*(self._ranges[i] for i in block), strict=True)
-            low = np.maximum.reduce(lows)
-            high = np.maximum(np.minimum.reduce(highs), low)
-            mask = np.logical_and.reduce([self.conditions.masks[i] for i in block])
-            drawn = [draw for i in block if (draw := self._draws[i]) is not None]
-            if drawn:
-                count = self._count_drawn(mask, (low, high), np.maximum.reduce(drawn))
+            mask, (low, high), bound = self._candidates(block)
+            if bound is not None:
+                count = self._count_drawn(mask, (low, high), bound)
             else:
                 running = _running_sum(mask)
                 count = running[high] - running[low]
             self._block_counts[block] = count
         return self._block_counts[block]
+
+    def uses(self, number: int, terms: Mapping[Partition, int]) -> Array:
+        """Return (dates, positions) int64: the samples in which each image plays a role.
+
+        Parameters
+        ----------
+        number
+            Which role; its dates are those of S2, for an S1-only role those of S1.
+        terms
+            As for `count`: for a reference, the samples with one given image in a role are the
+            product of what the other roles have to choose from.
+        """
+        total = np.zeros(self.conditions.masks[number].shape, dtype=np.int64)
+        for partition, sign in terms.items():
+            weight = np.full(self.conditions.catalogue.s2_valid.shape, sign, dtype=np.int64)
+            own = next(block for block in partition if number in block)
+            for block in partition:
+                if block != own:
+                    weight *= self.block_count(block)
+            total += self._summed_over_references(own, weight)
+        return total
 
     def join(self, positions: Array, references: Array) -> Array:
         """List the samples of some (position of the chunk, reference) rows, in their order."""
@@ -95,6 +112,39 @@ class Chunk:
                 nearest, _ = self.conditions.nearest(role.ascending)
                 out["s1"][:, number] = nearest[chosen[number], positions[row]]
         return out
+
+    def _candidates(
+        self, block: tuple[int, ...]
+    ) -> tuple[Array, tuple[Array, Array], Array | None]:
+        """Return which images all roles of a block would take.
+
+        Returns
+        -------
+        (dates, positions) bool mask; per reference, the first and one-past-last date; per
+        (reference, position), the lower cloud bound that was drawn, or None.
+        """
+        lows, highs = zip(*(self._ranges[i] for i in block), strict=True)
+        low = np.maximum.reduce(lows)
+        high = np.maximum(np.minimum.reduce(highs), low)
+        mask = np.logical_and.reduce([self.conditions.masks[i] for i in block])
+        drawn = [draw for i in block if (draw := self._draws[i]) is not None]
+        return mask, (low, high), np.maximum.reduce(drawn) if drawn else None
+
+    def _summed_over_references(self, block: tuple[int, ...], weight: Array) -> Array:
+        """Add up (references, positions) weights over the references that reach each image."""
+        mask, (low, high), bound = self._candidates(block)
+        dates = np.arange(len(mask))
+        # Both bounds grow with the reference, so the references that reach a date are a range too.
+        first = np.searchsorted(high, dates, side="right")
+        last = np.maximum(np.searchsorted(low, dates, side="right"), first)
+        if bound is None:
+            running = _running_sum(weight)
+            return np.where(mask, running[last] - running[first], 0)
+        cloud, total = self.conditions.catalogue.s2_cloud_percent, np.zeros(mask.shape, np.int64)
+        for level in np.unique(bound):
+            running = _running_sum(np.where(bound == level, weight, 0))
+            total += np.where(mask & (cloud >= level), running[last] - running[first], 0)
+        return total
 
     def _join_role(
         self, number: int, rows: tuple[Array, Array], row: Array, chosen: list[Array]
@@ -143,8 +193,8 @@ class Chunk:
         return count
 
 
-def _running_sum(mask: Array) -> Array:
-    """Return (dates + 1, positions) int64: how many are set before each date."""
-    out = np.zeros((mask.shape[0] + 1, mask.shape[1]), dtype=np.int64)
-    np.cumsum(mask, axis=0, out=out[1:])
+def _running_sum(values: Array) -> Array:
+    """Return (dates + 1, positions) int64: the sum (of a mask: how many) before each date."""
+    out = np.zeros((values.shape[0] + 1, values.shape[1]), dtype=np.int64)
+    np.cumsum(values, axis=0, out=out[1:])
     return out

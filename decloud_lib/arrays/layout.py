@@ -72,10 +72,10 @@ class LayoutSearch:
         self._ranges = tuple(_date_range(catalogue, role) for role in layout.roles)
         rivals, allowed = self._rival_pairs(), dict(self.options.allowed)
         self._plan = JoinPlan(layout, self._ranges, rivals, allowed, self.options.entropy)
-        terms = self._conflict_terms()
+        self._terms = self._conflict_terms()
         self.counts = np.zeros((catalogue.n_positions, len(catalogue.s2_time_ms)), dtype=np.int64)
         for first in range(0, catalogue.n_positions, CHUNK_POSITIONS):
-            counted = self._chunk(first).count(terms)
+            counted = self._chunk(first).count(self._terms)
             self.counts[first : first + CHUNK_POSITIONS] = counted.T
         self._ends = np.cumsum(self.counts.ravel())
 
@@ -117,6 +117,31 @@ class LayoutSearch:
         """Yield all samples in the order of their ranks, in pieces of bounded size."""
         for _, _, samples in self._listed(np.flatnonzero(self.counts.ravel())):
             yield samples
+
+    def image_uses(self) -> tuple[Array, Array]:
+        """Count how often each image stands in a sample, in any role, without listing samples.
+
+        Returns
+        -------
+        s2 : (D2, P) int64
+        s1 : (D1, P) int64
+        """
+        s2 = np.zeros(self.catalogue.s2_valid.shape, dtype=np.int64)
+        s1 = np.zeros(self.catalogue.s1_valid.shape, dtype=np.int64)
+        for first in range(0, self.catalogue.n_positions, CHUNK_POSITIONS):
+            chunk = self._chunk(first)
+            for number, role in enumerate(self.layout.roles):
+                used, here = chunk.uses(number, self._terms), slice(first, first + CHUNK_POSITIONS)
+                if not role.s2:
+                    s1[:, here] += used
+                    continue
+                s2[:, here] += used
+                if role.s1:
+                    nearest, _ = chunk.conditions.nearest(role.ascending)
+                    dates, positions = np.nonzero(used)
+                    at = (nearest[dates, positions], positions)
+                    np.add.at(s1[:, here], at, used[dates, positions])
+        return s2, s1
 
     def usable_dates(self, role_name: str) -> Array:
         """Return (D2,) bool: dates that fulfil a role's own conditions at one position or more."""

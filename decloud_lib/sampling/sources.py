@@ -1,4 +1,4 @@
-"""The two JSON files that say which prepared tiles and which ground a data set uses."""
+"""The JSON files that say which prepared tiles, ground and layout a data set uses."""
 
 import json
 import logging
@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from decloud_lib import storage
+from decloud_lib.acquisitions import AcquisitionsLayout, load_layout, shipped_layouts
 from decloud_lib.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -121,6 +122,23 @@ def read_rois(uri: str) -> RoisFile:
             raise ConfigError(f"{uri}: {key}: expected a list of tile names, found {value!r}")
         datasets[key.removesuffix(_END).lower()] = tuple(value)
     return RoisFile(root=root, datasets=datasets, source=uri)
+
+
+def read_layout(name_or_uri: str) -> AcquisitionsLayout:
+    """Return a shipped acquisition layout by its name, or that of a JSON file anywhere.
+
+    Raises
+    ------
+    ConfigError
+        There is no such layout, or it cannot be used.
+    """
+    try:
+        return load_layout(name_or_uri, storage.read_text)
+    except storage.MissingFileError as error:
+        raise ConfigError(
+            f"{name_or_uri}: there is no such layout; expected a JSON file or one of "
+            f"{', '.join(shipped_layouts())}"
+        ) from error
 
 
 def _read_object(uri: str, maker: str) -> dict[str, Any]:

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from decloud_lib import manifest, storage
-from decloud_lib.acquisitions import AcquisitionsLayout, load_layout
-from decloud_lib.acquisitions.acquisition_factory import shipped_layouts
 from decloud_lib.errors import ConfigError, NoSampleError, OutputConflictError
 from decloud_lib.raster.products.prepared import tile_folder
 from decloud_lib.raster.views import VIEW_END
 from decloud_lib.samples.schema import band_names, check_patchsize, schema_of
 from decloud_lib.sampling.data_sets import DataSetRequest, DrawOptions, draw_all
 from decloud_lib.sampling.drawing import DrawnSamples
-from decloud_lib.sampling.sources import RoisFile, TilesFile, read_rois, read_tiles
+from decloud_lib.sampling.sources import RoisFile, TilesFile, read_layout, read_rois, read_tiles
 from decloud_lib.sampling.writing import ShardPlan, write_data_set
 from decloud_lib.stages.sample_config import SampleConfig
 
@@ -82,7 +80,7 @@ def _requests(config: SampleConfig, tiles: TilesFile, rois: RoisFile) -> list[Da
     limits = {"train": config.maxntrain, "valid": config.maxnvalid, "test": config.maxntest}
     found: list[DataSetRequest] = []
     for split, layout_name, output in config.asked():
-        layout = _load_layout(layout_name)
+        layout = read_layout(layout_name)
         if tiles.s1_root is None and any(layout.has_s1(name) for name in layout.names):
             raise ConfigError(
                 f"{layout_name} asks for Sentinel-1, and {config.tiles} has no S1_ROOT_DIR; "
@@ -104,16 +102,6 @@ def _requests(config: SampleConfig, tiles: TilesFile, rois: RoisFile) -> list[Da
             )
         )
     return found
-
-
-def _load_layout(name_or_uri: str) -> AcquisitionsLayout:
-    try:
-        return load_layout(name_or_uri, storage.read_text)
-    except storage.MissingFileError as error:
-        raise ConfigError(
-            f"{name_or_uri}: there is no such layout; expected a JSON file or one of "
-            f"{', '.join(shipped_layouts())}"
-        ) from error
 
 
 def _plan(

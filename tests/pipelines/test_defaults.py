@@ -12,8 +12,12 @@ from decloud_lib.commands import STAGES
 from decloud_lib.config import StageConfig
 from pipelines.compile import PIPELINES
 
-#: What a pipeline does with a task per product, and what only shows something.
-WITHOUT_COMPONENT = {"prepare", "inspect"}
+#: What a pipeline does with a task per product, what only shows something, and single analyses.
+WITHOUT_COMPONENT = {
+    "prepare",
+    "inspect",
+    *(name for name in STAGES if name.startswith("analyse ")),
+}
 NAMES = [name.replace("-", "_") for name in STAGES if name not in WITHOUT_COMPONENT]
 
 

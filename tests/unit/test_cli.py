@@ -308,7 +308,7 @@ def test_installed_command_helps_fast_and_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("name", sorted(STAGES))
 def test_each_stage_has_a_help_page_that_lists_its_fields(name: str) -> None:
-    shown = CliRunner().invoke(cli.app, [name, "--help"], terminal_width=100)
+    shown = CliRunner().invoke(cli.app, [*name.split(), "--help"], terminal_width=100)
     assert shown.exit_code == 0
     assert f"Example:\n    decloud {name}" in shown.output
 

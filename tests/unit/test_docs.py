@@ -65,7 +65,7 @@ def config_class(command: str) -> type[StageConfig]:
 
 def option_rows() -> Iterator[tuple[str, str]]:
     for row in rows():
-        command = re.search(r"`decloud ([a-z0-9-]+)`", row.section)
+        command = re.search(r"`decloud ([a-z0-9 -]+)`", row.section)
         if command and is_here(row):
             for option in named(row.ours, r"--[a-z0-9_]+"):
                 yield command[1], option
@@ -74,7 +74,7 @@ def option_rows() -> Iterator[tuple[str, str]]:
 def short_options() -> Iterator[tuple[str, str, str]]:
     """Yield command, short name and ours, for example `-lr` of `--learning_rate`."""
     for row in rows():
-        command = re.search(r"`decloud ([a-z0-9-]+)`", row.section)
+        command = re.search(r"`decloud ([a-z0-9 -]+)`", row.section)
         if command and is_here(row):
             for short in named(row.existing, r"-[a-z]+"):
                 yield command[1], short, named(row.ours, r"--[a-z0-9_]+")[0]

@@ -1,0 +1,1 @@
+"""What prepared tiles and sample folders hold: counts, maps, histograms, statistics, one page."""

@@ -1,0 +1,216 @@
+"""Plots of an analysis as PNG, by matplotlib's object interface: no display, no global state."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from decloud_lib.types import Array, Grid
+
+_DPI = 110
+_UNDEFINED = "#d9dee2"
+_COLOURS = ("#2c7fb8", "#e08214", "#31a354", "#9e5fb0", "#c0392b", "#6b7b86", "#17a2a2", "#b8860b")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MapPanel:
+    """One map."""
+
+    title: str
+    values: Array
+    """(H, W); NaN is shown as undefined."""
+    unit: str
+    """Label of the colour bar."""
+    limits: tuple[float, float] | None = None
+    """First and last value of the colours; the range of the values where None."""
+    colours: str = "viridis"
+    """Name of a matplotlib colour map."""
+
+
+def draw_maps(panels: Sequence[MapPanel], grid: Grid, title: str) -> bytes:
+    """Draw maps of one grid in rows of two or three, with the coordinates of its CRS.
+
+    Parameters
+    ----------
+    panels
+        Each (H, W) of the grid's shape.
+    grid
+        Georeferencing; metres are shown as km.
+    title
+        Heading of the picture.
+
+    Returns
+    -------
+    PNG
+    """
+    aspect = grid.height / grid.width
+    columns = 3 if len(panels) == 3 else 2
+    rows, width = -(-len(panels) // columns), 12.3 / columns
+    size = (12.3, rows * (min(max(0.78 * width * aspect, 1.6), 9.0) + 0.8) + 0.3)
+    figure = Figure(figsize=size, layout="constrained", dpi=_DPI)
+    left, bottom, right, top = grid.bounds
+    for number, panel in enumerate(panels, start=1):
+        axes = figure.add_subplot(rows, columns, number)
+        low, high = panel.limits or _limits(panel.values)
+        shades = colormaps[panel.colours].with_extremes(bad=_UNDEFINED)
+        picture = axes.imshow(
+            np.ma.masked_invalid(np.asarray(panel.values, np.float64)),
+            extent=(left, right, bottom, top),
+            cmap=shades,
+            vmin=low,
+            vmax=high,
+            interpolation="nearest",
+        )
+        axes.set_title(panel.title, fontsize=10)
+        _label_coordinates(axes, grid.crs, first=number % columns == 1)
+        bar = figure.colorbar(picture, ax=axes, shrink=min(0.9, 0.75 * aspect + 0.1), pad=0.02)
+        bar.set_label(panel.unit, fontsize=9)
+        bar.ax.tick_params(labelsize=8)
+        numbers = panel.values[np.isfinite(panel.values)]
+        if np.array_equal(numbers, np.round(numbers)):
+            bar.ax.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+    undefined = any(np.isnan(np.asarray(panel.values, np.float64)).any() for panel in panels)
+    figure.suptitle(title + (" (grey: undefined)" if undefined else ""), fontsize=11)
+    return _png(figure)
+
+
+def draw_counts(labels: Sequence[str], series: Mapping[str, Sequence[float]], title: str) -> bytes:
+    """Draw horizontal bars on a logarithmic axis that begins with 0, with their numbers.
+
+    Parameters
+    ----------
+    labels
+        What is counted, from top to bottom.
+    series
+        Counts by the name of a series; NaN = nothing is known.
+    title
+        Heading of the picture.
+    """
+    height = 0.8 / max(len(series), 1)
+    figure = Figure(
+        figsize=(9.5, 1.2 + 0.24 * len(labels) * max(len(series), 1.6)),
+        layout="constrained",
+        dpi=_DPI,
+    )
+    axes = figure.add_subplot()
+    rows = np.arange(len(labels))
+    for number, (name, values) in enumerate(series.items()):
+        at = rows - 0.4 + (number + 0.5) * height
+        colour = _COLOURS[number % len(_COLOURS)]
+        axes.barh(
+            at, np.nan_to_num(np.asarray(values, float)), 0.92 * height, color=colour, label=name
+        )
+        for y, value in zip(at, values, strict=True):
+            told = "-" if np.isnan(value) else f"{int(value):,}"
+            x = 0.0 if np.isnan(value) else value
+            axes.annotate(told, (x, y), (4, 0), textcoords="offset points", va="center", fontsize=8)
+    axes.set_xscale("symlog", linthresh=1)
+    highest = max((float(np.nanmax(v)) for v in series.values() if np.any(~np.isnan(v))), default=1)
+    axes.set_xlim(0, max(highest, 1) * 6)
+    axes.set_yticks(rows, labels, fontsize=9)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.set_title(title, fontsize=11)
+    axes.set_xlabel("logarithmic from 1", fontsize=9)
+    axes.tick_params(axis="x", labelsize=8)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.grid(axis="x", alpha=0.3, linewidth=0.6)
+    axes.set_axisbelow(True)
+    if len(series) > 1:
+        axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return _png(figure)
+
+
+def draw_bins(
+    labels: Sequence[str], series: Mapping[str, Array], axis: tuple[str, str], title: str
+) -> bytes:
+    """Draw a histogram with named bins, one colour per series.
+
+    Parameters
+    ----------
+    labels
+        Names of the bins.
+    series
+        (bins,) values by name.
+    axis
+        Labels of the horizontal and the vertical axis.
+    title
+        Heading of the picture.
+    """
+    width = 0.85 / max(len(series), 1)
+    figure = Figure(figsize=(8.5, 3.6), layout="constrained", dpi=_DPI)
+    axes = figure.add_subplot()
+    for number, (name, values) in enumerate(series.items()):
+        at = np.arange(len(labels)) - 0.425 + (number + 0.5) * width
+        axes.bar(at, values, 0.95 * width, color=_COLOURS[number % len(_COLOURS)], label=name)
+    axes.set_xticks(np.arange(len(labels)), labels, fontsize=9)
+    axes.set_xlabel(axis[0], fontsize=9)
+    axes.set_ylabel(axis[1], fontsize=9)
+    axes.set_title(title, fontsize=11)
+    axes.tick_params(axis="y", labelsize=8)
+    axes.grid(axis="y", alpha=0.3, linewidth=0.6)
+    axes.set_axisbelow(True)
+    if len(series) > 1:
+        axes.legend(frameon=False, fontsize=9, ncols=min(len(series), 4))
+    return _png(figure)
+
+
+def draw_timeline(series: Mapping[str, tuple[Array, Array]], unit: str, title: str) -> bytes:
+    """Draw one value per image over time, a row per series.
+
+    Parameters
+    ----------
+    series
+        (D,) int64 times, UTC milliseconds, and (D,) values, by name.
+    unit
+        Label of the vertical axes.
+    title
+        Heading of the picture.
+    """
+    figure = Figure(figsize=(11, 1.0 + 1.3 * len(series)), layout="constrained", dpi=_DPI)
+    rows = np.atleast_1d(figure.subplots(len(series), 1, sharex=True))
+    for number, (axes, (name, (times_ms, values))) in enumerate(
+        zip(rows, series.items(), strict=True)
+    ):
+        days = times_ms.astype("datetime64[ms]")
+        colour = _COLOURS[number % len(_COLOURS)]
+        axes.vlines(days, 0, values, color=colour, linewidth=2)
+        axes.plot(days, np.zeros(len(days)), "|", color=colour, markersize=5)
+        axes.set_ylim(bottom=0)
+        axes.set_ylabel(unit, fontsize=8)
+        axes.set_title(name, fontsize=9, loc="left")
+        axes.tick_params(labelsize=8)
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.grid(axis="y", alpha=0.3, linewidth=0.6)
+    figure.suptitle(title, fontsize=11)
+    return _png(figure)
+
+
+def _limits(values: Array) -> tuple[float, float]:
+    numbers = values[np.isfinite(values)]
+    if not numbers.size:
+        return 0.0, 1.0
+    low, high = float(numbers.min()), float(numbers.max())
+    return (low, high) if high > low else (min(low, 0.0), max(high, 1.0))
+
+
+def _label_coordinates(axes: Axes, crs: str, *, first: bool) -> None:
+    """Write the coordinates in km, and the CRS once."""
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(4))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1000:,.6g}"))
+    name = crs if len(crs) <= 12 else "projected"
+    axes.set_xlabel(f"easting, km ({name})", fontsize=8)
+    if first:
+        axes.set_ylabel("northing, km", fontsize=8)
+    axes.tick_params(labelsize=7)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()

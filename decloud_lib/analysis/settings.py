@@ -1,0 +1,62 @@
+"""Settings that several analyses share."""
+
+from pydantic import Field, JsonValue, field_validator
+
+from decloud_lib.arrays.layout import Conflicts
+from decloud_lib.config import StageConfig
+from decloud_lib.samples.schema import check_patchsize
+
+PATCHSIZE_FLAGS: list[JsonValue] = ["-p", "--patch-size"]
+
+
+class OutputSettings(StageConfig):
+    """Where an analysis is written."""
+
+    out: str = Field(
+        description="Folder of the page, pictures, tables and rasters.",
+        json_schema_extra={"flags": ["--out-dir"]},
+    )
+
+
+class TilesSettings(OutputSettings):
+    """Which prepared tiles are looked at, and how they are cut into patches."""
+
+    tiles: str = Field(
+        description="Tiles JSON, as make-tiles writes it.", json_schema_extra={"flags": ["-t"]}
+    )
+    patchsize: int = Field(
+        default=256,
+        description="Side of a patch, 10 m pixels; a multiple of 64.",
+        json_schema_extra={"flags": PATCHSIZE_FLAGS},
+    )
+
+    @field_validator("patchsize")
+    @classmethod
+    def _whole_cells(cls, value: int) -> int:
+        check_patchsize(value)
+        return value
+
+
+class SearchSettings(TilesSettings):
+    """How the samples of a layout are found."""
+
+    rois: str | None = Field(
+        default=None, description="ROI JSON, as make-roi writes it; all ground where not given."
+    )
+    conflicts: Conflicts = Field(
+        default="all_pairs",
+        description="all_pairs: no Sentinel-2 image twice in a sample, siblings excepted; "
+        "historic: no such rule, for the counts of the existing system.",
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of random cloud bounds.")
+
+
+class LayoutsSettings(SearchSettings):
+    """Which layouts."""
+
+    layouts: tuple[str, ...] = Field(
+        default=(),
+        description="Acquisition layouts: names of shipped ones, JSON files or folders of JSON "
+        "files; all shipped ones where none is given.",
+        json_schema_extra={"flags": ["--al-root-dir", "--acquisition-layouts"]},
+    )
