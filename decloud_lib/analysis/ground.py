@@ -161,4 +161,3 @@ def _expanded(name: str) -> list[str]:
             f"one of {', '.join(shipped_layouts())}"
         )
     return inside
-
