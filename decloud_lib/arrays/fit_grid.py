@@ -1,0 +1,133 @@
+"""A fit that varies over an image: sums on a coarse grid, coefficients that change smoothly.
+
+First pass: `add` each block of the image, in any order. Then `solve` once. Second pass: `apply` to
+each window. Memory depends on the number of cells, 65 kB each with four bands.
+"""
+
+import numpy as np
+
+from decloud_lib.arrays import fitting
+from decloud_lib.arrays.fitting import FOLDS, FitSums
+from decloud_lib.errors import ShapeError
+from decloud_lib.types import Array, Window
+
+CELL_PX = 512
+
+
+class FitGrid:
+    """Sums of a whole image, cell by cell.
+
+    Parameters
+    ----------
+    shape
+        Rows and columns of the image, pixels.
+    features, bands
+        Columns of the features, and bands that are estimated.
+    cell_px
+        Side of a cell, pixels, a multiple of 16 so that every cell holds all folds.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int], features: int, bands: int, cell_px: int = CELL_PX
+    ) -> None:
+        if min(shape) < 1 or cell_px < 1 or cell_px % (2 * fitting.FOLD_BLOCK_PX):
+            raise ShapeError(
+                f"an image of {shape} px in cells of {cell_px} px; expected at least one pixel and "
+                f"cells of a multiple of {2 * fitting.FOLD_BLOCK_PX} px"
+            )
+        self.cell_px = cell_px
+        self.cells = (-(-shape[0] // cell_px), -(-shape[1] // cell_px))
+        self._sums = FitSums(
+            np.zeros((*self.cells, FOLDS, features, features)),
+            np.zeros((*self.cells, FOLDS, features, bands)),
+            np.zeros((*self.cells, FOLDS, bands)),
+        )
+
+    def add(self, features: Array, difference: Array, visible: Array, window: Window) -> None:
+        """Add one block; blocks must not overlap. See `fitting.accumulate`."""
+        for row in self._cells_of(window.row, window.height):
+            for col in self._cells_of(window.col, window.width):
+                rows = self._part(row, window.row, window.height)
+                cols = self._part(col, window.col, window.width)
+                found = fitting.accumulate(
+                    features[rows, cols],
+                    difference[rows, cols],
+                    visible[rows, cols],
+                    (window.row + rows.start, window.col + cols.start),
+                )
+                self._sums.gram[row, col] += found.gram
+                self._sums.cross[row, col] += found.cross
+                self._sums.energy[row, col] += found.energy
+
+    def solve(self) -> "FittedGrid":
+        """Fit each cell with its eight neighbours, which count half and a quarter."""
+        pooled = FitSums(
+            *(_pooled(part) for part in (self._sums.gram, self._sums.cross, self._sums.energy))
+        )
+        rows = [
+            fitting.solve(FitSums(pooled.gram[row], pooled.cross[row], pooled.energy[row]))
+            for row in range(self.cells[0])
+        ]
+        return FittedGrid(np.stack(rows), self.cell_px)
+
+    def _cells_of(self, start: int, size: int) -> range:
+        return range(start // self.cell_px, (start + size - 1) // self.cell_px + 1)
+
+    def _part(self, cell: int, start: int, size: int) -> slice:
+        first = max(cell * self.cell_px - start, 0)
+        return slice(first, min((cell + 1) * self.cell_px - start, size))
+
+
+class FittedGrid:
+    """Coefficients at the middle of each cell, in between interpolated bilinearly.
+
+    Attributes
+    ----------
+    coefficients : (rows, cols, F, B) float64
+        0 where a cell had too little to be fitted.
+    """
+
+    def __init__(self, coefficients: Array, cell_px: int) -> None:
+        self.coefficients = coefficients
+        self._cell_px = cell_px
+
+    def apply(self, features: Array, window: Window) -> Array:
+        """Return the (H, W, B) float32 correction of the linear estimate in a window.
+
+        Notes
+        -----
+        The corrections of the cells around are mixed instead of their coefficients: it is the same,
+        because a correction is linear in its coefficients, and costs less.
+        """
+        corrected = np.zeros((*features.shape[:2], self.coefficients.shape[-1]), np.float32)
+        row_weights = self._weights(window.row, window.height, self.coefficients.shape[0])
+        col_weights = self._weights(window.col, window.width, self.coefficients.shape[1])
+        for row, down in row_weights.items():
+            rows = _extent(down)
+            for col, across in col_weights.items():
+                cols = _extent(across)
+                part = fitting.apply(features[rows, cols], self.coefficients[row, col])
+                corrected[rows, cols] += part * (down[rows, None] * across[None, cols])[..., None]
+        return corrected
+
+    def _weights(self, start: int, size: int, cells: int) -> dict[int, Array]:
+        """Return the weight of each cell that counts, along one axis of the window."""
+        position = (np.arange(start, start + size) + 0.5) / self._cell_px - 0.5
+        position = np.clip(position, 0.0, cells - 1)
+        near = np.maximum(0.0, 1.0 - np.abs(position[None, :] - np.arange(cells)[:, None]))
+        return {cell: near[cell].astype(np.float32) for cell in range(cells) if near[cell].any()}
+
+
+def _pooled(part: Array) -> Array:
+    for axis in (0, 1):
+        before, after = np.zeros_like(part), np.zeros_like(part)
+        moved, source = np.moveaxis(before, axis, 0), np.moveaxis(part, axis, 0)
+        moved[1:] = source[:-1]
+        np.moveaxis(after, axis, 0)[:-1] = source[1:]
+        part = part + 0.5 * (before + after)
+    return part
+
+
+def _extent(weights: Array) -> slice:
+    positions = np.flatnonzero(weights)
+    return slice(int(positions[0]), int(positions[-1]) + 1)

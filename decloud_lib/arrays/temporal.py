@@ -1,0 +1,139 @@
+"""The clear dates around a date: nearest ones per pixel, and linear interpolation between them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from decloud_lib.errors import ShapeError
+from decloud_lib.types import Array
+
+RADIUS_PX = 2
+"""Local means are over boxes of 5 x 5 pixels: less than a field, enough against noise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """What was seen of the ground before and after a date, per pixel.
+
+    Where one side has no image, the other side stands in for it; a second image that is missing is
+    the first one again.
+    """
+
+    before: Array
+    """(H, W, B) float32, nearest usable image before the date."""
+    before_2: Array
+    """(H, W, B) float32, the one before that."""
+    after: Array
+    """(H, W, B) float32, nearest usable image after the date."""
+    after_2: Array
+    """(H, W, B) float32, the one after that."""
+    ratio: Array
+    """(H, W, 1) float32, where the date lies between `before` (0) and `after` (1)."""
+    found: Array
+    """(H, W) bool, False where no image is usable; the pixels are 0 there."""
+
+    @property
+    def linear(self) -> Array:
+        """(H, W, B) float32, linear interpolation in time between the nearest images."""
+        return np.asarray(self.before + (self.after - self.before) * self.ratio)
+
+
+def find_neighbours(
+    images: Sequence[Array], usable: Sequence[Array], days: Sequence[float | Array]
+) -> Neighbours:
+    """Find at each pixel the two nearest usable images before a date and the two after it.
+
+    Parameters
+    ----------
+    images
+        (H, W, B) each, reflectance, in any order.
+    usable
+        (H, W) bool each, True where the image shows the ground.
+    days
+        Time of each image less the time of the date, in any one unit; a number, or (H, W) for a
+        mosaic of dates. 0 counts as before.
+
+    Raises
+    ------
+    ShapeError
+        No image, or not as many masks and times as images.
+    """
+    if not images or not len(images) == len(usable) == len(days):
+        raise ShapeError(
+            f"found {len(images)} images, {len(usable)} masks and {len(days)} times; "
+            "expected at least one image, and a mask and a time for each"
+        )
+    shape = images[0].shape
+    times = np.stack([np.broadcast_to(np.asarray(day, np.float64), shape[:2]) for day in days])
+    stack = np.stack([np.asarray(image, np.float32) for image in images])
+    masks = np.stack([np.asarray(mask, bool) for mask in usable])
+    stack[~masks] = 0.0
+    past = _nearest_two(stack, masks & (times <= 0), -times)
+    future = _nearest_two(stack, masks & (times > 0), times)
+    before, before_2, since, has_before = past
+    after, after_2, until, has_after = future
+    only_after, only_before = (
+        (has_after & ~has_before)[..., None],
+        (has_before & ~has_after)[..., None],
+    )
+    span = np.where(since + until > 0, since + until, 1.0)
+    ratio = np.where(has_before & has_after, since / span, 0.0)
+    return Neighbours(
+        before=np.where(only_after, after, before),
+        before_2=np.where(only_after, after_2, before_2),
+        after=np.where(only_before, before, after),
+        after_2=np.where(only_before, before_2, after_2),
+        ratio=ratio[..., None].astype(np.float32),
+        found=has_before | has_after,
+    )
+
+
+def local_mean(pixels: Array, known: Array) -> Array:
+    """Average the known pixels of the 5 x 5 box around each pixel.
+
+    Parameters
+    ----------
+    pixels : (H, W, C) float
+        0 where not known.
+    known : (H, W) bool
+
+    Returns
+    -------
+    (H, W, C) float32; boxes are cut at the border; 0 where nothing in the box is known.
+    """
+    weights = _box_sum(known[..., None].astype(np.float32))
+    return np.asarray(_box_sum(pixels * known[..., None]) / np.maximum(weights, 1.0))
+
+
+def _nearest_two(stack: Array, masks: Array, distance: Array) -> tuple[Array, Array, Array, Array]:
+    """Return the nearest image, the second one, the distance of the nearest, and where it is."""
+    far = np.where(masks, distance, np.inf)
+    order = np.argsort(far, axis=0, kind="stable")
+    first = order[0]
+    found = np.isfinite(np.take_along_axis(far, first[None], axis=0)[0])
+    second = order[1] if len(order) > 1 else first
+    reach = np.take_along_axis(far, second[None], axis=0)[0]
+    second = np.where(np.isfinite(reach), second, first)
+    rows, cols = np.indices(first.shape)
+    near = np.where(found[..., None], stack[first, rows, cols], np.float32(0))
+    nearer = np.take_along_axis(far, first[None], axis=0)[0]
+    next_one = np.where(found[..., None], stack[second, rows, cols], np.float32(0))
+    return near, next_one, np.where(found, nearer, 0.0), found
+
+
+def _box_sum(pixels: Array) -> Array:
+    """Sum (H, W, C) over the box around each pixel; beyond the border is nothing."""
+    summed = np.asarray(pixels, np.float32)
+    for axis in (0, 1):
+        padding = [(0, 0)] * 3
+        padding[axis] = (RADIUS_PX, RADIUS_PX)
+        padded = np.pad(summed, padding)
+        size = summed.shape[axis]
+        total = np.zeros_like(summed)
+        for start in range(2 * RADIUS_PX + 1):
+            part = [slice(None)] * 3
+            part[axis] = slice(start, start + size)
+            total += padded[tuple(part)]
+        summed = total
+    return summed
