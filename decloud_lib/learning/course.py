@@ -5,15 +5,19 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from decloud_lib.errors import ConfigError
+from decloud_lib.learning.schedule import Schedule
 from decloud_lib.models.checkpoint import Checkpoints, Progress, Saved
+from decloud_lib.models.failures import LossError, TrainingError
+from decloud_lib.progress import track
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
     from decloud_lib.models.training import Trainer
+    from decloud_lib.types import Array
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +39,13 @@ class Rules:
     keep_best: bool = False
     stop_early: bool = False
     """End after ten epochs without a gain of 1e-4."""
+    schedule: Schedule = field(default_factory=Schedule)
+    checkpoint_steps: int | None = None
+    """Keep the state within an epoch too, every so many batches."""
+    checkpoint_s: float | None = None
+    """Keep the state within an epoch too, every so many seconds."""
+    verbose: bool = False
+    """Show how far an epoch is, and not only signs of life."""
 
     def check(self, metrics: Sequence[str], *, validated: bool) -> None:
         """Refuse a monitored value that will never be there.
@@ -63,8 +74,11 @@ class Data:
     """What a training sees."""
 
     train_name: str
-    epoch_samples: "Callable[[int], tf.data.Dataset]"
-    """Number of the epoch -> its batches, in an order that depends on seed and epoch alone."""
+    epoch_samples: "Callable[[int, int], tf.data.Dataset]"
+    """Number of the epoch, number of its first batch -> batches from there on, in an order that
+    depends on seed and epoch alone."""
+    steps: int
+    """Batches of an epoch."""
     valid: "Mapping[str, tf.data.Dataset]" = field(default_factory=dict)
     """By name; the first one drives `val_*`."""
 
@@ -86,15 +100,32 @@ class EpochReport:
         return values
 
 
-def follow(
-    trainer: "Trainer",
-    data: Data,
-    rules: Rules,
-    saved: Saved,
-    checkpoints: Checkpoints | None,
-    on_epoch: Callable[[EpochReport], None],
-) -> Progress:
-    """Train until the rules say stop; the trainer then holds the weights to keep.
+class Watch(Protocol):
+    """Told of each batch and each epoch before its state is kept.
+
+    What is repeated after an interruption is told again.
+    """
+
+    def on_step(self, epoch: int, step: int) -> None:
+        """Hear that so many batches of an epoch (from 0) are done."""
+
+    def on_epoch(self, report: EpochReport) -> None:
+        """Hear what an epoch gave."""
+
+
+class BadBatchError(TrainingError):
+    """The loss of a batch is no number."""
+
+    def __init__(self, epoch: int, step: int, value: float) -> None:
+        super().__init__(
+            f"the loss became {value} in epoch {epoch + 1}, batch {step + 1}; lower the learning "
+            f"rate, and check the records for values that are not finite"
+        )
+        self.epoch, self.step = epoch, step
+
+
+class Course:
+    """A training on its way.
 
     Parameters
     ----------
@@ -104,55 +135,139 @@ def follow(
         Training and validation samples.
     rules
         When to stop and what to keep.
-    saved
-        Where to begin: before the first epoch, or the last checkpoint.
     checkpoints
-        Where the state is kept after each epoch; None keeps none.
-    on_epoch
-        Called after each epoch, before its state is saved: a repeated epoch reports again.
-
-    Returns
-    -------
-    How far it got, with the metrics of the weights that are kept.
+        Where the state is kept; None keeps none.
+    watch
+        Told of what happens.
     """
-    progress, best = saved.progress, saved.best
-    if saved.state is not None:
-        trainer.restore(saved.state)
-        logger.info("going on after epoch %d of %d", progress.epoch, rules.epochs)
-    while progress.epoch < rules.epochs and not _is_over(progress, rules):
-        began = time.monotonic()
-        train = trainer.train_epoch(
-            data.epoch_samples(progress.epoch), progress.epoch, _elapsed(progress, rules, began)
+
+    def __init__(
+        self,
+        trainer: "Trainer",
+        data: Data,
+        rules: Rules,
+        checkpoints: Checkpoints | None,
+        watch: Watch,
+    ) -> None:
+        self._trainer, self._data, self._rules = trainer, data, rules
+        self._checkpoints, self._watch = checkpoints, watch
+        self._progress = Progress(work="")
+        self._best: list[Array] | None = None
+        self._began = self._kept = time.monotonic()
+
+    def follow(self, saved: Saved) -> Progress:
+        """Train until the rules say stop; the trainer then holds the weights to keep.
+
+        Parameters
+        ----------
+        saved
+            Where to begin: before the first epoch, or the last checkpoint.
+
+        Returns
+        -------
+        How far it got, with the metrics of the weights that are kept.
+
+        Raises
+        ------
+        BadBatchError
+            The loss is no number any more.
+        TrainingError
+            The checkpoint does not fit, or there is no batch.
+        """
+        self._progress, self._best = saved.progress, saved.best
+        self._began = self._kept = time.monotonic() - saved.progress.seconds
+        if saved.state is not None:
+            self._trainer.restore(saved.state)
+            logger.info("going on in epoch %d, batch %d", saved.progress.epoch + 1, self._step + 1)
+        while self._progress.epoch < self._rules.epochs and not _is_over(
+            self._progress, self._rules
+        ):
+            self._train_epoch()
+            self._end_epoch()
+        progress = self._progress
+        if self._rules.keep_best and self._best is not None:
+            self._trainer.set_weights(self._best)
+            logger.info("keeping the weights of epoch %d", progress.best_epoch)
+            return progress.model_copy(update={"metrics": progress.best_metrics})
+        return progress
+
+    @property
+    def _step(self) -> int:
+        return self._progress.step
+
+    @property
+    def _seconds(self) -> float:
+        """Seconds of the training, with those before an interruption."""
+        return time.monotonic() - self._began
+
+    def _train_epoch(self) -> None:
+        """Train on the batches of an epoch that are not done yet."""
+        epoch, done, rules = self._progress.epoch, self._step, self._rules
+        rate = None if rules.schedule.is_constant else self._rate
+        samples = self._data.epoch_samples(epoch, done)
+        self._kept = time.monotonic()
+        try:
+            steps = self._trainer.train(samples, done, rate)
+            total = max(self._data.steps - done, 0) if rules.verbose else 0
+            for step in track(steps, total, f"epoch {epoch + 1} of {rules.epochs}", "batch"):
+                done = step
+                self._watch.on_step(epoch, step)
+                if rules.time_limit_s is not None and self._share(step) >= 1.0:
+                    self._trainer.check()
+                    break
+                if self._is_due(step):
+                    self._trainer.check()
+                    self._keep(step)
+        except LossError as error:
+            raise BadBatchError(epoch, error.step, error.value) from error
+        if not done:
+            raise TrainingError("the training records hold no batch; check the sampling")
+
+    def _end_epoch(self) -> None:
+        """Judge, tell and keep an epoch."""
+        before, rules = self._progress, self._rules
+        train = self._trainer.scores()
+        valid = {name: self._trainer.evaluate(item) for name, item in self._data.valid.items()}
+        report = _report(before, rules, self._data, train, valid)
+        if report.progress.best_epoch == report.progress.epoch and rules.keep_best:
+            self._best = self._trainer.weights()
+        _log_line(report, rules, self._seconds - before.seconds)
+        self._watch.on_epoch(report)
+        self._progress = report.progress
+        self._keep(0)
+
+    def _is_due(self, step: int) -> bool:
+        every, every_s = self._rules.checkpoint_steps, self._rules.checkpoint_s
+        if self._checkpoints is None:
+            return False
+        return bool(every and step % every == 0) or (
+            every_s is not None and time.monotonic() - self._kept >= every_s
         )
-        valid = {name: trainer.evaluate(samples) for name, samples in data.valid.items()}
-        seconds = time.monotonic() - began
-        report = _report(progress, rules, data, train, valid)
-        is_best = report.progress.best_epoch == report.progress.epoch
-        progress = report.progress.model_copy(update={"seconds": progress.seconds + seconds})
-        if is_best and rules.keep_best:
-            best = trainer.weights()
-        _log_line(report, rules, seconds)
-        on_epoch(report)
-        if checkpoints:
-            checkpoints.save(Saved(progress, trainer.state(), best))
-    if rules.keep_best and best is not None:
-        trainer.set_weights(best)
-        logger.info("keeping the weights of epoch %d", progress.best_epoch)
-        return progress.model_copy(update={"metrics": progress.best_metrics})
-    return progress
 
+    def _keep(self, step: int) -> None:
+        """Keep the state, so many batches into an epoch."""
+        update = {"step": step, "seconds": self._seconds}
+        self._progress = self._progress.model_copy(update=update)
+        if self._checkpoints is None:
+            return
+        # Of several workers all must ask for the state; one writes it.
+        state = self._trainer.state()
+        if self._trainer.is_chief:
+            self._checkpoints.save(Saved(self._progress, state, self._best))
+        self._kept = time.monotonic()
 
-def _elapsed(progress: Progress, rules: Rules, began: float) -> Callable[[], float]:
-    """Return what tells the share of the training that is over, by epochs or by its time limit."""
+    def _share(self, step: int) -> float:
+        """Return the share of the training that is over, by epochs or by its time limit."""
+        epochs = self._epochs(step) / self._rules.epochs
+        limit = self._rules.time_limit_s
+        return epochs if limit is None else max(epochs, self._seconds / limit)
 
-    def share() -> float:
-        by_epochs = progress.epoch / rules.epochs
-        if rules.time_limit_s is None:
-            return by_epochs
-        seconds = progress.seconds + time.monotonic() - began
-        return max(by_epochs, seconds / rules.time_limit_s)
+    def _epochs(self, step: int) -> float:
+        return self._progress.epoch + min(step / max(self._data.steps, 1), 1.0)
 
-    return share
+    def _rate(self, step: int) -> float:
+        factor = self._rules.schedule.factor(self._epochs(step), self._share(step))
+        return self._trainer.full_rate * factor
 
 
 def _is_over(progress: Progress, rules: Rules) -> bool:
@@ -174,7 +289,7 @@ def _report(
 ) -> EpochReport:
     first = next(iter(valid.values()), {})
     values = {**train, **{f"{_VALID}{name}": value for name, value in first.items()}}
-    progress = before.model_copy(update={"epoch": before.epoch + 1})
+    progress = before.model_copy(update={"epoch": before.epoch + 1, "step": 0})
     report = EpochReport(progress, train, valid)
     metrics = report.named(data.train_name)
     update: dict[str, object] = {"metrics": metrics}

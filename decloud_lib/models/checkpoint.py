@@ -1,16 +1,25 @@
-"""State of an interrupted training in a folder or bucket: arrays first, their pointer last."""
+"""States of a training in a folder or bucket, each one file that appears whole or not at all."""
 
 import io
+import logging
+import re
+import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from decloud_lib import storage
-from decloud_lib.errors import OutputConflictError
+from decloud_lib.errors import ConfigError, OutputConflictError
 from decloud_lib.types import Array
 
-_POINTER = "state.json"
+logger = logging.getLogger(__name__)
+
+_PROGRESS = "progress"
+_STATE = re.compile(r"epoch-(\d+)-step-(\d+)\.npz")
+_BEST = re.compile(r"best-(\d+)\.npz")
 
 
 class Progress(BaseModel):
@@ -20,12 +29,16 @@ class Progress(BaseModel):
 
     work: str
     """Digest of the settings and inputs."""
+    model: str = ""
+    """Name of the network."""
     epoch: int = 0
     """Finished epochs."""
+    step: int = 0
+    """Finished batches of the unfinished epoch."""
     run_id: str | None = None
     """MLflow run."""
     seconds: float = 0.0
-    """Spent on the finished epochs."""
+    """Spent so far."""
     best_value: float | None = None
     """Of the monitored score."""
     best_epoch: int = 0
@@ -39,7 +52,7 @@ class Progress(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A training as it was after an epoch, or before the first."""
+    """A training as it was after a batch or an epoch, or before the first."""
 
     progress: Progress
     state: list[Array] | None = None
@@ -53,24 +66,31 @@ class Saved:
 
 
 class Checkpoints:
-    """The last state, and the best weights, of one training."""
+    """The last states, and the best weights, of one training.
 
-    def __init__(self, uri: str) -> None:
+    Parameters
+    ----------
+    uri
+        Folder of this training alone.
+    keep
+        How many states stay; the last one counts, the others are there should it be damaged.
+    """
+
+    def __init__(self, uri: str, keep: int = 2) -> None:
         self._uri = uri
+        self._keep = keep
 
     def save(self, saved: Saved) -> None:
-        """Write a state; the one before stays until this one is whole."""
+        """Write a state; those before it stay until this one is whole."""
         progress = saved.progress
-        self._write(f"epoch-{progress.epoch:05d}.npz", saved.state or [])
         best = f"best-{progress.best_epoch:05d}.npz"
-        if saved.best is not None and not self._has(best):
-            self._write(best, saved.best)
-        text = progress.model_dump_json(indent=2)
-        storage.write_bytes(storage.join(self._uri, _POINTER), text.encode())
-        keep = {f"epoch-{progress.epoch:05d}.npz", best, _POINTER}
-        for child in storage.list_children(self._uri):
-            if storage.name_of(child) not in keep:
-                storage.delete(child)
+        if saved.best is not None and storage.stat(storage.join(self._uri, best)) is None:
+            self._write(best, saved.best, progress)
+        name = f"epoch-{progress.epoch:05d}-step-{progress.step:07d}.npz"
+        self._write(name, saved.state or [], progress)
+        for pattern in (_STATE, _BEST):
+            for old in self._names(pattern)[: -self._keep]:
+                storage.delete(storage.join(self._uri, old))
 
     def load(self, work: str) -> Saved:
         """Read the last state; that before the first epoch when there is none.
@@ -78,42 +98,99 @@ class Checkpoints:
         Raises
         ------
         OutputConflictError
-            It is of a training with other settings or inputs.
+            It is of a training with other settings or inputs, or no state can be read.
         """
-        pointer = storage.join(self._uri, _POINTER)
-        if storage.stat(pointer) is None:
-            return Saved(Progress(work=work))
-        try:
-            progress = Progress.model_validate_json(storage.read_bytes(pointer))
-        except ValidationError as error:
+        names = self._names(_STATE)
+        for name in reversed(names):
+            try:
+                saved = read_state(storage.join(self._uri, name))
+            except ConfigError as error:
+                logger.warning("%s; taking the one before", error)
+                continue
+            if saved.progress.work != work:
+                raise OutputConflictError(
+                    f"{self._uri} holds the checkpoint of a training with other settings, records "
+                    f"or code; use another --ckpt-dir, or --overwrite to start again"
+                )
+            return replace(saved, best=self._best_of(saved.progress))
+        if names:
             raise OutputConflictError(
-                f"{pointer}: not the state of a training; delete it or use another --ckpt-dir"
-            ) from error
-        if progress.work != work:
-            raise OutputConflictError(
-                f"{self._uri} holds the checkpoint of a training with other settings, records or "
-                f"code; use another --ckpt-dir, or --overwrite to start again"
+                f"{self._uri}: none of the {len(names)} states can be read; use another "
+                f"--ckpt-dir, or --overwrite to start again"
             )
-        best = f"best-{progress.best_epoch:05d}.npz" if progress.best_value is not None else None
-        return Saved(
-            progress,
-            self._read(f"epoch-{progress.epoch:05d}.npz"),
-            self._read(best) if best and self._has(best) else None,
-        )
+        return Saved(Progress(work=work))
+
+    def last(self) -> str | None:
+        """Return the URI of the last state's file."""
+        names = self._names(_STATE)
+        return storage.join(self._uri, names[-1]) if names else None
 
     def clear(self) -> None:
         """Delete all states."""
         storage.delete_prefix(self._uri)
 
-    def _has(self, name: str) -> bool:
-        return storage.stat(storage.join(self._uri, name)) is not None
+    def _best_of(self, progress: Progress) -> list[Array] | None:
+        name = f"best-{progress.best_epoch:05d}.npz"
+        uri = storage.join(self._uri, name)
+        if progress.best_value is None or storage.stat(uri) is None:
+            return None
+        return read_state(uri).state
 
-    def _write(self, name: str, arrays: list[Array]) -> None:
+    def _names(self, pattern: re.Pattern[str]) -> list[str]:
+        """Return the names of the files of a kind, oldest first."""
+        found = [pattern.fullmatch(storage.name_of(uri)) for uri in storage.list_children(self._uri)]
+        matches = [match for match in found if match is not None]
+        return [
+            match[0] for match in sorted(matches, key=lambda match: [int(x) for x in match.groups()])
+        ]
+
+    def _write(self, name: str, arrays: list[Array], progress: Progress) -> None:
+        text = np.frombuffer(progress.model_dump_json().encode(), np.uint8)
+        content: Mapping[str, Any] = {f"arr_{index}": array for index, array in enumerate(arrays)}
         buffer = io.BytesIO()
-        np.savez(buffer, *arrays)
+        np.savez(buffer, **{_PROGRESS: text}, **content)
         storage.write_bytes(storage.join(self._uri, name), buffer.getvalue())
 
-    def _read(self, name: str) -> list[Array]:
-        data = io.BytesIO(storage.read_bytes(storage.join(self._uri, name)))
-        with np.load(data, allow_pickle=False) as arrays:
-            return [arrays[f"arr_{index}"] for index in range(len(arrays.files))]
+
+def read_state(uri: str) -> Saved:
+    """Read one file of states: that of a batch or an epoch, or the best weights.
+
+    Raises
+    ------
+    ConfigError
+        It is no such file, or damaged.
+    """
+    try:
+        with np.load(io.BytesIO(storage.read_bytes(uri)), allow_pickle=False) as content:
+            progress = Progress.model_validate_json(content[_PROGRESS].tobytes())
+            arrays = [content[f"arr_{index}"] for index in range(len(content.files) - 1)]
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, ValidationError) as error:
+        raise ConfigError(
+            f"{uri}: not the state of a training, or damaged ({type(error).__name__}); "
+            f"expected a file that a training wrote into its checkpoint folder"
+        ) from error
+    return Saved(progress, arrays)
+
+
+def find_state(uri: str) -> str:
+    """Return the file of the last state below a checkpoint folder; a file stands for itself.
+
+    Raises
+    ------
+    ConfigError
+        There is none, or there are those of several trainings.
+    """
+    if storage.name_of(uri).endswith(".npz"):
+        return uri
+    folders = [uri, *storage.list_children(uri)]
+    found = {
+        folder: last
+        for folder in folders
+        if not storage.name_of(folder).endswith(".npz") and (last := Checkpoints(folder).last())
+    }
+    if len(found) != 1:
+        seen = ", ".join(sorted(map(storage.name_of, found))) or "no state of a training"
+        raise ConfigError(
+            f"{uri}: found {seen}; expected one training's folder, or one of its epoch-*.npz files"
+        )
+    return next(iter(found.values()))

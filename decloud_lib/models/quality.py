@@ -1,8 +1,12 @@
-"""Scores as Keras metrics on reflectance 0..1, tested against their definition `arrays.quality`."""
+"""Scores on reflectance 0..1 in the graph, tested against their definition `arrays.quality`.
 
-from abc import ABC, abstractmethod
+A score is a number per image. What is kept of a data set is the sum over its images and their
+number, so batches may be uneven and devices may share them.
+"""
 
-import keras
+import math
+from collections.abc import Mapping
+
 from keras import KerasTensor, ops
 
 from decloud_lib.arrays.quality import SSIM_WINDOW_PX, gaussian_window
@@ -11,142 +15,123 @@ _DN = 10000.0
 _TINY_NORM = 1e-6
 _IMAGE = (1, 2, 3)
 
+BASIC = ("psnr_db", "psnr_global_db", "mse_dn2", "mae", "rmse")
+COSTLY = ("ssim", "sam_deg", "sam_mean_cos_rad")
+"""SSIM and spectral angles take time, so they are followed on demand."""
+PARTIAL = ("mae", "psnr_db")
+"""Of the pixels under cloud, and of the clear ones, alone."""
 
-class _ImageMean(keras.metrics.Metric, ABC):  # type: ignore[misc]
-    """Mean over the images of a data set of a score per image; batches may be uneven."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name=name)
-        self.total = self.add_variable((), initializer="zeros", name="total")
-        self.count = self.add_variable((), initializer="zeros", name="count")
-
-    @abstractmethod
-    def score(self, target: KerasTensor, estimate: KerasTensor) -> KerasTensor:
-        """Return one score per image, (N,)."""
-
-    def update_state(
-        self, y_true: KerasTensor, y_pred: KerasTensor, sample_weight: KerasTensor | None = None
-    ) -> None:
-        """Add a batch of (N, H, W, C) images; weights are not supported."""
-        del sample_weight
-        scores = self.score(ops.cast(y_true, "float32"), ops.cast(y_pred, "float32"))
-        self.total.assign_add(ops.sum(scores))
-        self.count.assign_add(ops.cast(ops.shape(scores)[0], "float32"))
-
-    def mean(self) -> KerasTensor:
-        """Return the mean so far; 0 before the first batch."""
-        return ops.divide_no_nan(self.total, self.count)
-
-    def result(self) -> KerasTensor:
-        """Return the metric."""
-        return self.mean()
+Scores = dict[str, tuple[KerasTensor, KerasTensor]]
+"""Name -> (N,) score and (N,) weight: 1, or 0 for an image that has no such pixel."""
 
 
-class MseDn2(_ImageMean):
-    """Mean squared error over the whole data set, stored integers squared (historic)."""
+def score_names(*, all_metrics: bool, partial: bool) -> tuple[str, ...]:
+    """Return the names of the scores of one output.
 
-    def __init__(self, name: str = "mse_dn2") -> None:
-        super().__init__(name)
-
-    def score(self, target: KerasTensor, estimate: KerasTensor) -> KerasTensor:
-        """Return the error of each image."""
-        return ops.mean(ops.square((target - estimate) * _DN), axis=_IMAGE)
-
-
-class PsnrGlobal(MseDn2):
-    """PSNR of the error over the whole data set, dB, peak 10000 (historic)."""
-
-    def __init__(self, name: str = "psnr_global_db") -> None:
-        super().__init__(name)
-
-    def result(self) -> KerasTensor:
-        """Return the PSNR; infinite without an error."""
-        return 10.0 * ops.log10(_DN**2 / self.mean())
+    Parameters
+    ----------
+    all_metrics
+        With SSIM and spectral angles.
+    partial
+        With the scores of the hidden and of the clear pixels.
+    """
+    parts = [f"{name}_{part}" for part in ("hidden", "clear") for name in PARTIAL]
+    return (*BASIC, *(COSTLY if all_metrics else ()), *(parts if partial else ()))
 
 
-class Psnr(_ImageMean):
-    """Mean over the images of their PSNR, dB, peak 1."""
+def image_scores(target: KerasTensor, estimate: KerasTensor, *, all_metrics: bool) -> Scores:
+    """Return the scores of each image.
 
-    def __init__(self, name: str = "psnr_db") -> None:
-        super().__init__(name)
-
-    def score(self, target: KerasTensor, estimate: KerasTensor) -> KerasTensor:
-        """Return the PSNR of each image."""
-        return -10.0 * ops.log10(ops.mean(ops.square(target - estimate), axis=_IMAGE))
-
-
-class Mae(_ImageMean):
-    """Mean absolute error, reflectance."""
-
-    def __init__(self, name: str = "mae") -> None:
-        super().__init__(name)
-
-    def score(self, target: KerasTensor, estimate: KerasTensor) -> KerasTensor:
-        """Return the error of each image."""
-        return ops.mean(ops.abs(target - estimate), axis=_IMAGE)
-
-
-class Rmse(_ImageMean):
-    """Mean over the images of their root mean squared error, reflectance."""
-
-    def __init__(self, name: str = "rmse") -> None:
-        super().__init__(name)
-
-    def score(self, target: KerasTensor, estimate: KerasTensor) -> KerasTensor:
-        """Return the error of each image."""
-        return ops.sqrt(ops.mean(ops.square(target - estimate), axis=_IMAGE))
-
-
-class Ssim(_ImageMean):
-    """Mean over the images of the structural similarity, peak 1; sides of at least 11 px."""
-
-    def __init__(self, name: str = "ssim") -> None:
-        super().__init__(name)
-
-    def score(self, target: KerasTensor, estimate: KerasTensor) -> KerasTensor:
-        """Return the similarity of each image."""
-        c1, c2 = 0.01**2, 0.03**2
-        mean_1, mean_2 = _blur(target), _blur(estimate)
-        squares = _blur(ops.square(target) + ops.square(estimate))
-        variances = squares - ops.square(mean_1) - ops.square(mean_2)
-        covariance = _blur(target * estimate) - mean_1 * mean_2
-        luminance = (2.0 * mean_1 * mean_2 + c1) / (ops.square(mean_1) + ops.square(mean_2) + c1)
-        return ops.mean(luminance * (2.0 * covariance + c2) / (variances + c2), axis=_IMAGE)
-
-
-class Sam(_ImageMean):
-    """Mean spectral angle, degrees; the angle to a black pixel is 90 degrees."""
-
-    def __init__(self, name: str = "sam_deg") -> None:
-        super().__init__(name)
-
-    def score(self, target: KerasTensor, estimate: KerasTensor) -> KerasTensor:
-        """Return the mean angle of each image."""
+    Parameters
+    ----------
+    target, estimate
+        (N, H, W, C) reflectance; sides of at least 11 px for SSIM.
+    all_metrics
+        With SSIM and spectral angles.
+    """
+    squared = ops.mean(ops.square(target - estimate), axis=_IMAGE)
+    psnr = _decibels(squared)
+    values = {
+        "psnr_db": psnr,
+        "psnr_global_db": squared,
+        "mse_dn2": squared * _DN**2,
+        "mae": ops.mean(ops.abs(target - estimate), axis=_IMAGE),
+        "rmse": ops.sqrt(squared),
+    }
+    if all_metrics:
         first, second = _unit(target), _unit(estimate)
-        apart = ops.sqrt(ops.sum(ops.square(first - second), axis=-1))
-        together = ops.sqrt(ops.sum(ops.square(first + second), axis=-1))
-        return ops.mean(ops.rad2deg(2.0 * ops.arctan2(apart, together)), axis=(1, 2))
+        values |= {
+            "ssim": _ssim(target, estimate),
+            "sam_deg": _angle(first, second),
+            "sam_mean_cos_rad": ops.mean(ops.sum(first * second, axis=-1), axis=(1, 2)),
+        }
+    return {name: (value, ops.ones_like(value)) for name, value in values.items()}
 
 
-class SamMeanCosine(_ImageMean):
-    """Arccosine of the mean cosine of the spectral angle, radians (historic)."""
+def partial_scores(
+    target: KerasTensor, estimate: KerasTensor, pixels: KerasTensor, part: str
+) -> Scores:
+    """Return the scores of some pixels of each image.
 
-    def __init__(self, name: str = "sam_mean_cos_rad") -> None:
-        super().__init__(name)
+    Parameters
+    ----------
+    target, estimate
+        (N, H, W, C) reflectance.
+    pixels
+        (N, H, W, 1) float, 1 where they count, else 0.
+    part
+        hidden or clear, for the names.
+    """
+    count = ops.sum(pixels, axis=_IMAGE)
+    present = ops.cast(count > 0.0, "float32")
+    values = ops.maximum(count, 1.0) * target.shape[-1]
+    squared = ops.sum(ops.square(target - estimate) * pixels, axis=_IMAGE) / values
+    absolute = ops.sum(ops.abs(target - estimate) * pixels, axis=_IMAGE) / values
+    # An image without such pixels has no score; its weight of 0 must not meet an infinite one.
+    psnr = _decibels(ops.where(present > 0.0, squared, ops.ones_like(squared)))
+    return {f"mae_{part}": (absolute, present), f"psnr_db_{part}": (psnr, present)}
 
-    def score(self, target: KerasTensor, estimate: KerasTensor) -> KerasTensor:
-        """Return the mean cosine of each image."""
-        return ops.mean(ops.sum(_unit(target) * _unit(estimate), axis=-1), axis=(1, 2))
 
-    def result(self) -> KerasTensor:
-        """Return the angle."""
-        return ops.arccos(ops.clip(self.mean(), -1.0, 1.0))
+def data_set_scores(means: Mapping[str, float]) -> dict[str, float]:
+    """Return the scores of a data set from the means over its images.
+
+    Means they are, but for the historic ones: the global PSNR is that of the mean error, peak
+    10000 DN, and the historic spectral angle is the arccosine of the mean cosine.
+    """
+    found = dict(means)
+    for name, mean in means.items():
+        if name.endswith("psnr_global_db"):
+            found[name] = _global_decibels(mean)
+        elif name.endswith("sam_mean_cos_rad") and not math.isnan(mean):
+            found[name] = math.acos(min(max(mean, -1.0), 1.0))
+    return found
 
 
-def make_metrics(*, all_metrics: bool) -> list[keras.metrics.Metric]:
-    """Make the metrics of one output; SSIM and spectral angles cost time, so only on demand."""
-    metrics: list[keras.metrics.Metric] = [Psnr(), PsnrGlobal(), MseDn2(), Mae(), Rmse()]
-    return [*metrics, Ssim(), Sam(), SamMeanCosine()] if all_metrics else metrics
+def _global_decibels(squared: float) -> float:
+    if math.isnan(squared):
+        return squared
+    return -10.0 * math.log10(squared) if squared > 0.0 else math.inf
+
+
+def _decibels(squared: KerasTensor) -> KerasTensor:
+    return -10.0 * ops.log10(squared)
+
+
+def _ssim(target: KerasTensor, estimate: KerasTensor) -> KerasTensor:
+    c1, c2 = 0.01**2, 0.03**2
+    mean_1, mean_2 = _blur(target), _blur(estimate)
+    squares = _blur(ops.square(target) + ops.square(estimate))
+    variances = squares - ops.square(mean_1) - ops.square(mean_2)
+    covariance = _blur(target * estimate) - mean_1 * mean_2
+    luminance = (2.0 * mean_1 * mean_2 + c1) / (ops.square(mean_1) + ops.square(mean_2) + c1)
+    return ops.mean(luminance * (2.0 * covariance + c2) / (variances + c2), axis=_IMAGE)
+
+
+def _angle(first: KerasTensor, second: KerasTensor) -> KerasTensor:
+    """Return the mean angle between unit spectra, degrees."""
+    apart = ops.sqrt(ops.sum(ops.square(first - second), axis=-1))
+    together = ops.sqrt(ops.sum(ops.square(first + second), axis=-1))
+    return ops.mean(ops.rad2deg(2.0 * ops.arctan2(apart, together)), axis=(1, 2))
 
 
 def _unit(image: KerasTensor) -> KerasTensor:

@@ -1,31 +1,30 @@
-"""One network being trained: an epoch, an evaluation, and its state as arrays."""
+"""One network being trained: steps on one or many devices, an evaluation, its state as arrays.
 
-import logging
+The loop is our own, because that of Keras 3 cannot run on several machines. What is summed over an
+epoch stays on the devices; the host reads it now and then.
+"""
+
 import math
-import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from decloud_lib.errors import DecloudError
-from decloud_lib.models.quality import make_metrics
+from decloud_lib.models import quality
+from decloud_lib.models.devices import Strategy, is_chief, open_strategy
+from decloud_lib.models.failures import LossError, TrainingError
 from decloud_lib.models.registry import ModelDefinition, ModelSpec
+from decloud_lib.models.weighting import HIDDEN, PixelWeights, mask, weighted_mean
 from decloud_lib.types import Array
 
-logger = logging.getLogger(__name__)
+CHECK_EVERY = 50
+"""Steps between two looks at the loss: each look waits for the device."""
 
-Strategy = Literal["mirrored", "singlecpu"]
-Schedule = Literal["constant", "cosine"]
-_LINE_EVERY_S = 30.0
-
-
-class TrainingError(DecloudError):
-    """A training that cannot go on."""
+_Batch = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,196 +32,343 @@ class Optimisation:
     """How a network is trained."""
 
     learning_rate: float
-    """Per device."""
+    """Per device where it is scaled."""
     seed: int
     all_metrics: bool = False
     strategy: Strategy = "mirrored"
-    schedule: Schedule = "constant"
+    clip_norm: float | None = None
+    """Longest gradient over all weights together; longer ones are shortened to it."""
+    mixed_precision: bool = False
+    """Compute in bfloat16; weights, loss and scores stay float32."""
+    scale_rate: bool = True
+    """Multiply the learning rate with the number of devices."""
+    weights: PixelWeights = field(default_factory=PixelWeights)
+    partial: bool = False
+    """Follow the pixels under cloud, and the clear ones, apart; the samples hold the mask."""
 
 
 class Trainer:
-    """A network, its optimiser and its metrics."""
+    """A network, its optimiser and its scores."""
 
     def __init__(
         self, definition: ModelDefinition, spec: ModelSpec, optimisation: Optimisation
     ) -> None:
-        """Build and compile the network, with the seed, under the strategy."""
-        self._strategy = _strategy(optimisation.strategy)
-        self._targets = definition.target_keys
-        self._schedule = optimisation.schedule
-        self._rate = optimisation.learning_rate * self.workers
+        """Build the network and the optimiser, with the seed, under the strategy."""
+        self._definition, self._spec, self._how = definition, spec, optimisation
+        self._strategy = open_strategy(optimisation.strategy)
+        self._functions: dict[tuple[bool, str], Callable[..., tf.Tensor]] = {}
+        self._losses: list[tuple[int, tf.Tensor]] = []
+        self.score_names = score_names(
+            definition.target_keys,
+            all_metrics=optimisation.all_metrics,
+            partial=optimisation.partial,
+        )
         keras.utils.set_random_seed(optimisation.seed)
-        with self._strategy.scope():
-            self.model = definition.build(spec)
-            self.model.compile(
-                optimizer=keras.optimizers.Adam(self._rate),
-                loss=dict.fromkeys(self._targets, "mae"),
-                metrics={
-                    key: make_metrics(all_metrics=optimisation.all_metrics) for key in self._targets
-                },
-                # Compiling with XLA is slower on a CPU, and takes longer than a small training.
-                jit_compile="auto" if devices(optimisation.strategy) else False,
-            )
+        with self._strategy.scope(), _precision(mixed=optimisation.mixed_precision):
+            self._network = definition.build(spec)
+            self._optimiser = keras.optimizers.Adam(self.full_rate)
+            if self._network.trainable_variables:
+                self._optimiser.build(self._network.trainable_variables)
+            self._totals = {part: self._make_totals() for part in (True, False)}
 
     @property
-    def workers(self) -> int:
+    def devices(self) -> int:
         """Number of devices that share a batch."""
         return int(self._strategy.num_replicas_in_sync)
 
-    def train_epoch(
-        self, samples: tf.data.Dataset, epoch: int, elapsed: Callable[[], float]
-    ) -> dict[str, float]:
-        """Pass once over the samples and return the loss and the metrics.
+    @property
+    def is_chief(self) -> bool:
+        """Say whether this process writes; of several workers one does."""
+        return is_chief(self._strategy)
+
+    @property
+    def full_rate(self) -> float:
+        """Learning rate before any schedule."""
+        return self._how.learning_rate * (self.devices if self._how.scale_rate else 1)
+
+    @property
+    def model(self) -> keras.Model:
+        """The network in float32, as it is exported."""
+        if not self._how.mixed_precision:
+            return self._network
+        model = self._definition.build(self._spec)
+        for variable, trained in zip(model.variables, self._network.variables, strict=True):
+            variable.assign(trained.numpy())
+        return model
+
+    def train(
+        self, samples: tf.data.Dataset, first: int, rate: Callable[[int], float] | None = None
+    ) -> Iterator[int]:
+        """Train on one batch after the other.
 
         Parameters
         ----------
         samples
-            Batches of (inputs by key, targets by key).
-        epoch
-            Number of the epoch, from 0, for the log.
-        elapsed
-            Share of the whole training that is over, 0-1, asked at each batch.
+            Batches of (inputs by key, targets by key), for all devices together.
+        first
+            Number of the first batch in its epoch: what was summed before it is kept; 0 begins an
+            epoch.
+        rate
+            Number of a batch -> its learning rate; None keeps the rate.
+
+        Yields
+        ------
+        Number of batches of the epoch that are done.
 
         Raises
         ------
-        TrainingError
-            The loss is no number any more, or there is no batch.
+        LossError
+            The loss of a batch is no number; found out some batches later.
         """
-        rate = self._rate if self._schedule == "cosine" else None
-        callbacks = [_ProgressLine(epoch), _Pace(elapsed, rate)]
-        try:
-            with _unknown_length():
-                history = self.model.fit(samples, verbose=0, shuffle=False, callbacks=callbacks)
-            scores = self._named({name: values[-1] for name, values in history.history.items()})
-            loss = scores["loss"]
-        except (StopIteration, KeyError) as error:
-            raise TrainingError("the training records hold no batch; check the sampling") from error
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"the loss became {loss} in epoch {epoch + 1}; lower the learning rate, "
-                f"and check the records for values that are not finite"
-            )
-        return scores
+        if not first:
+            self._reset(self._totals[True])
+        self._losses.clear()
+        step = self._function(samples, training=True)
+        for index, batch in enumerate(self._spread(samples), start=first):
+            if rate is not None:
+                self._optimiser.learning_rate = rate(index)
+            self._losses.append((index, step(*batch)))
+            if len(self._losses) >= CHECK_EVERY:
+                self.check()
+            yield index + 1
+        self.check()
+
+    def check(self) -> None:
+        """Look at the losses of the batches since the last look.
+
+        Raises
+        ------
+        LossError
+            One of them is no number.
+        """
+        losses, self._losses = self._losses, []
+        for index, loss in losses:
+            if not math.isfinite(value := float(loss)):
+                raise LossError(index, value)
+
+    def scores(self) -> dict[str, float]:
+        """Return the loss and the scores over the batches of the epoch so far."""
+        return self._read(self._totals[True])
 
     def evaluate(self, samples: tf.data.Dataset) -> dict[str, float]:
-        """Return the loss and the metrics over samples, without training."""
-        with _unknown_length():
-            return self._named(self.model.evaluate(samples, verbose=0, return_dict=True))
+        """Return the loss and the scores over samples, without training."""
+        self._reset(self._totals[False])
+        step = self._function(samples, training=False)
+        for batch in self._spread(samples):
+            step(*batch)
+        return self._read(self._totals[False])
 
     def estimate(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Estimate the targets of a batch: key -> (N, H, W, C) stored values, by target key."""
-        tensors = {key: tf.constant(inputs[key]) for key in self.model.input}
-        return {key: value.numpy() for key, value in self.model(tensors, training=False).items()}
+        """Estimate the targets of a batch: key -> (N, H, W, C) stored values, by output key."""
+        tensors = {key: tf.constant(inputs[key]) for key in self._network.input}
+        outputs = self._network(tensors, training=False)
+        return {key: tf.cast(value, tf.float32).numpy() for key, value in outputs.items()}
 
     def state(self) -> list[Array]:
-        """Return weights and optimiser variables, in a fixed order."""
-        return [variable.numpy() for variable in self._variables()]
+        """Return weights, random state, optimiser and sums of the epoch, in a fixed order.
+
+        Of several workers all must ask at the same step.
+        """
+        totals = self._totals[True].read_value()
+        return [*(variable.numpy() for variable in self._variables()), totals.numpy()]
 
     def restore(self, state: Sequence[Array]) -> None:
-        """Set weights and optimiser variables.
+        """Go on from a state.
 
         Raises
         ------
         TrainingError
             The state is that of another network.
         """
-        variables = self._variables()
+        self._assign([*self._variables(), self._totals[True]], state)
+
+    def begin_from(self, state: Sequence[Array]) -> None:
+        """Take weights and optimiser from another training; rate and epoch stay those of this one.
+
+        Raises
+        ------
+        TrainingError
+            The state is that of another network.
+        """
+        self._assign(self._variables(), state[:-1])
+        self._optimiser.learning_rate = self.full_rate
+
+    def weights(self) -> list[Array]:
+        """Return the weights of the network alone."""
+        return [variable.numpy() for variable in self._network.variables]
+
+    def set_weights(self, weights: Sequence[Array]) -> None:
+        """Set the weights of the network alone."""
+        for variable, array in zip(self._network.variables, weights, strict=True):
+            variable.assign(array)
+
+    def _assign(self, variables: Sequence[Any], state: Sequence[Array]) -> None:
         shapes = [tuple(variable.shape) for variable in variables]
         found = [tuple(array.shape) for array in state]
         if shapes != found:
             raise TrainingError(
-                f"a checkpoint with {len(found)} arrays does not fit model {self.model.name} with "
-                f"{len(shapes)} variables; it is of another model: use another --ckpt-dir"
+                f"a checkpoint with {len(found)} arrays does not fit model {self._definition.name} "
+                f"with {len(shapes)}; it is of another model: use another checkpoint folder"
             )
         for variable, array in zip(variables, state, strict=True):
             variable.assign(array)
 
-    def weights(self) -> list[Array]:
-        """Return the weights of the network alone."""
-        return [variable.numpy() for variable in self.model.variables]
-
-    def set_weights(self, weights: Sequence[Array]) -> None:
-        """Set the weights of the network alone."""
-        for variable, array in zip(self.model.variables, weights, strict=True):
-            variable.assign(array)
-
     def _variables(self) -> list[keras.Variable]:
-        if not self.model.optimizer.built:
-            with self._strategy.scope():
-                self.model.optimizer.build(self.model.trainable_variables)
-        return [*self.model.variables, *self.model.optimizer.variables]
+        return [*self._network.variables, *self._optimiser.variables]
 
-    def _named(self, scores: Mapping[str, float]) -> dict[str, float]:
-        """Drop the target's key from the metric names of a network with one output."""
-        prefix = f"{self._targets[0]}_" if len(self._targets) == 1 else ""
-        return {name.removeprefix(prefix): float(value) for name, value in scores.items()}
+    def _make_totals(self) -> tf.Variable:
+        """Make the sums of an epoch: for the loss and each score, sum and number of images."""
+        return tf.Variable(
+            tf.zeros((len(self.score_names), 2), tf.float64),
+            trainable=False,
+            synchronization=tf.VariableSynchronization.ON_READ,
+            aggregation=tf.VariableAggregation.SUM,
+        )
+
+    def _reset(self, totals: tf.Variable) -> None:
+        totals.assign(tf.zeros(totals.shape, totals.dtype))
+
+    def _read(self, totals: tf.Variable) -> dict[str, float]:
+        sums = totals.read_value().numpy()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means = sums[:, 0] / sums[:, 1]
+        return quality.data_set_scores(dict(zip(self.score_names, means.tolist(), strict=True)))
+
+    def _spread(self, samples: tf.data.Dataset) -> Any:
+        """Return an iterable over batches, each cut into a share per device where there are many.
+
+        Every worker reads the same batches and takes its part of each, so a step on many devices
+        sees exactly the samples that the step of one device would see.
+        """
+        if not self._is_spread:
+            return samples
+        options = tf.data.Options()
+        options.experimental_distribute.auto_shard_policy = (
+            tf.data.experimental.AutoShardPolicy.DATA
+        )
+        return self._strategy.experimental_distribute_dataset(samples.with_options(options))
+
+    @property
+    def _is_spread(self) -> bool:
+        return self.devices > 1 or self._strategy.cluster_resolver is not None
+
+    def _function(self, samples: tf.data.Dataset, *, training: bool) -> Callable[..., tf.Tensor]:
+        """Return the compiled step for batches of these shapes; traced once."""
+        key = (training, str(samples.element_spec))
+        if key not in self._functions:
+            replica = self._train_replica if training else self._valid_replica
+
+            def step(inputs: dict[str, tf.Tensor], targets: dict[str, tf.Tensor]) -> tf.Tensor:
+                losses = self._strategy.run(replica, args=(inputs, targets))
+                return self._strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
+
+            signature = None if self._is_spread else samples.element_spec
+            self._functions[key] = tf.function(
+                step, input_signature=signature, autograph=False, reduce_retracing=signature is None
+            )
+        return self._functions[key]
+
+    def _train_replica(
+        self, inputs: dict[str, tf.Tensor], targets: dict[str, tf.Tensor]
+    ) -> tf.Tensor:
+        """Do one device's part of a step and return its part of the mean loss."""
+        context = tf.distribute.get_replica_context()
+        variables = [variable.value for variable in self._network.trainable_variables]
+        with tf.GradientTape() as tape:
+            outputs = self._outputs(inputs, training=True)
+            per_image = self._loss(inputs, targets, outputs)
+            images = tf.cast(tf.shape(per_image)[0], tf.float32)
+            # The mean over the whole batch, however it is cut into shares.
+            loss = tf.reduce_sum(per_image) / context.all_reduce(tf.distribute.ReduceOp.SUM, images)
+        gradients = tape.gradient(loss, variables)
+        if self._how.clip_norm is not None:
+            gradients = self._clipped(gradients)
+        self._optimiser.apply(gradients, self._network.trainable_variables)
+        self._add(self._totals[True], inputs, targets, outputs, per_image)
+        return loss
+
+    def _clipped(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+        """Shorten the gradient of the whole batch; the optimiser sums over the devices again."""
+        if self.devices > 1:
+            context = tf.distribute.get_replica_context()
+            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        clipped, _ = tf.clip_by_global_norm(gradients, self._how.clip_norm)
+        return [gradient / self.devices for gradient in clipped]
+
+    def _valid_replica(
+        self, inputs: dict[str, tf.Tensor], targets: dict[str, tf.Tensor]
+    ) -> tf.Tensor:
+        outputs = self._outputs(inputs, training=False)
+        per_image = self._loss(inputs, targets, outputs)
+        self._add(self._totals[False], inputs, targets, outputs, per_image)
+        return tf.reduce_sum(per_image)
+
+    def _outputs(self, inputs: dict[str, tf.Tensor], *, training: bool) -> dict[str, tf.Tensor]:
+        # Samples may hold more than the network asks for, such as masks.
+        wanted = {key: inputs[key] for key in self._network.input}
+        outputs = self._network(wanted, training=training)
+        return {key: tf.cast(value, tf.float32) for key, value in outputs.items()}
+
+    def _loss(
+        self,
+        inputs: dict[str, tf.Tensor],
+        targets: dict[str, tf.Tensor],
+        outputs: dict[str, tf.Tensor],
+    ) -> tf.Tensor:
+        """Return the loss of each image, (N,): the mean absolute error, summed over the outputs."""
+        losses = []
+        for key in self._definition.target_keys:
+            weights = self._how.weights.of(inputs, outputs[key])
+            losses.append(weighted_mean(tf.abs(targets[key] - outputs[key]), weights))
+        return tf.add_n(losses)
+
+    def _add(
+        self,
+        totals: tf.Variable,
+        inputs: dict[str, tf.Tensor],
+        targets: dict[str, tf.Tensor],
+        outputs: dict[str, tf.Tensor],
+        per_image: tf.Tensor,
+    ) -> None:
+        """Add the scores of a share of a batch."""
+        found = {"loss": (per_image, tf.ones_like(per_image))}
+        for key in self._definition.target_keys:
+            prefix = _prefix(self._definition.target_keys, key)
+            scores = quality.image_scores(
+                targets[key], outputs[key], all_metrics=self._how.all_metrics
+            )
+            if self._how.partial:
+                hidden = mask(inputs[HIDDEN], outputs[key])
+                for part, pixels in (("hidden", hidden), ("clear", 1.0 - hidden)):
+                    scores |= quality.partial_scores(targets[key], outputs[key], pixels, part)
+            found |= {prefix + name: score for name, score in scores.items()}
+        rows = []
+        for name in self.score_names:
+            value, weight = found[name]
+            rows.append(tf.stack([tf.reduce_sum(value * weight), tf.reduce_sum(weight)]))
+        totals.assign_add(tf.cast(tf.stack(rows), tf.float64))
 
 
-def metric_names(*, all_metrics: bool) -> tuple[str, ...]:
-    """Return the names that an epoch of a network with one output reports."""
-    return ("loss", *(metric.name for metric in make_metrics(all_metrics=all_metrics)))
+def score_names(
+    target_keys: Sequence[str], *, all_metrics: bool, partial: bool
+) -> tuple[str, ...]:
+    """Return the names that an epoch reports: the loss, and the scores of each output.
+
+    Those of a network with several outputs begin with the key of the target.
+    """
+    names = quality.score_names(all_metrics=all_metrics, partial=partial)
+    return ("loss", *(_prefix(target_keys, key) + name for key in target_keys for name in names))
 
 
-def devices(strategy: Strategy) -> int:
-    """Return the number of GPUs that a strategy uses; 0 for the CPU."""
-    return len(tf.config.list_logical_devices("GPU")) if strategy == "mirrored" else 0
-
-
-def _strategy(name: Strategy) -> tf.distribute.Strategy:
-    if name == "singlecpu" and devices("mirrored"):
-        return tf.distribute.OneDeviceStrategy("/cpu:0")
-    if devices(name) > 1:
-        return tf.distribute.MirroredStrategy()
-    return tf.distribute.get_strategy()
+def _prefix(target_keys: Sequence[str], key: str) -> str:
+    return f"{key}_" if len(target_keys) > 1 else ""
 
 
 @contextmanager
-def _unknown_length() -> Iterator[None]:
-    """Let a pass end where the records end: their files do not say how many samples they hold."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Your input ran out of data")
+def _precision(*, mixed: bool) -> Iterator[None]:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if mixed else "float32")
+    try:
         yield
-
-
-class _ProgressLine(keras.callbacks.Callback):  # type: ignore[misc]
-    """Says now and then how far a long epoch is; short ones pass in silence."""
-
-    def __init__(self, epoch: int) -> None:
-        super().__init__()
-        self._epoch = epoch
-        self._next = time.monotonic() + _LINE_EVERY_S
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Log a line when the time has come."""
-        if time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + _LINE_EVERY_S
-        loss = (logs or {}).get("loss", math.nan)
-        logger.info("epoch %d: %d batches, loss %.5f", self._epoch + 1, batch + 1, loss)
-
-
-class _Pace(keras.callbacks.Callback):  # type: ignore[misc]
-    """Ends the training when its time is over, and lets the learning rate fall until then.
-
-    Parameters
-    ----------
-    elapsed
-        Share of the whole training that is over, 0-1.
-    full_rate
-        The rate falls from here to zero along half a cosine; None leaves it alone.
-    """
-
-    def __init__(self, elapsed: Callable[[], float], full_rate: float | None) -> None:
-        super().__init__()
-        self._elapsed, self._full_rate = elapsed, full_rate
-
-    def on_train_batch_begin(self, *_: object, **__: object) -> None:
-        """Set the rate of the batch."""
-        if self._full_rate is not None:
-            share = min(self._elapsed(), 1.0)
-            rate = self._full_rate * 0.5 * (1.0 + math.cos(math.pi * share))
-            self.model.optimizer.learning_rate = rate
-
-    def on_train_batch_end(self, *_: object, **__: object) -> None:
-        """End the epoch early when the time is over."""
-        self.model.stop_training = self._elapsed() >= 1.0
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -1,0 +1,94 @@
+"""Where a training runs: one device, all GPUs of this machine, or several machines."""
+
+import json
+import warnings
+from typing import Any, Literal
+
+import tensorflow as tf
+
+from decloud_lib.errors import ConfigError
+
+Strategy = Literal["mirrored", "multiworker", "singlecpu"]
+
+#: Of the existing system: first port of the workers that Slurm starts.
+_SLURM_PORT = 13565
+
+
+def gpus(strategy: Strategy) -> int:
+    """Return the number of GPUs of this machine that a strategy uses; 0 for the CPU."""
+    # Physical devices: asking for logical ones would fix the devices before the workers have met.
+    return 0 if strategy == "singlecpu" else len(tf.config.list_physical_devices("GPU"))
+
+
+def workers(strategy: Strategy) -> int:
+    """Return the number of processes that train together.
+
+    Raises
+    ------
+    ConfigError
+        As `open_strategy`.
+    """
+    return len(_cluster()["worker"]) if strategy == "multiworker" else 1
+
+
+def open_strategy(name: Strategy) -> tf.distribute.Strategy:
+    """Return how steps are spread over devices; for several workers, wait until all are there.
+
+    Parameters
+    ----------
+    name
+        mirrored: all GPUs of this machine, else the CPU. multiworker: one process per entry of
+        `TF_CONFIG`, or per Slurm task. singlecpu: one CPU, also where there are GPUs.
+
+    Raises
+    ------
+    ConfigError
+        Several workers are wanted, and nothing says where they are.
+    """
+    if name == "multiworker":
+        _cluster()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=_resolver())
+    if name == "singlecpu" and gpus("mirrored"):
+        return tf.distribute.OneDeviceStrategy("/cpu:0")
+    if gpus(name) > 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Say whether this process is the one that writes: the first worker, or the only process."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or resolver.task_type is None:
+        return True
+    return resolver.task_type == "chief" or (
+        resolver.task_type == "worker"
+        and resolver.task_id == 0
+        and "chief" not in resolver.cluster_spec().jobs
+    )
+
+
+def _resolver() -> Any:
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    if resolver.cluster_spec().jobs:
+        return resolver
+    return tf.distribute.cluster_resolver.SlurmClusterResolver(port_base=_SLURM_PORT)
+
+
+def _cluster() -> dict[str, list[str]]:
+    """Return the addresses of all processes by their task; chief and workers count as workers."""
+    wanted = (
+        'expected TF_CONFIG like {"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
+        '"task": {"type": "worker", "index": 0}}, or a Slurm step'
+    )
+    try:
+        found: dict[str, list[str]] = _resolver().cluster_spec().as_dict()
+    except (RuntimeError, KeyError, ValueError, json.JSONDecodeError) as error:
+        raise ConfigError(
+            f"--strategy multiworker: nothing says where the workers are ({error}); {wanted}"
+        ) from error
+    members = [*found.get("chief", []), *found.get("worker", [])]
+    if not members:
+        raise ConfigError(f"--strategy multiworker: the cluster {found} has no worker; {wanted}")
+    return {**found, "worker": members}
