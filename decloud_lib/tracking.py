@@ -22,6 +22,8 @@ from decloud_lib import storage
 from decloud_lib.errors import DecloudError, ModelFolderError
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from decloud_lib.types import Array
 
 logger = logging.getLogger(__name__)
@@ -93,6 +95,16 @@ class Run:
         with _calling():
             _mlflow().log_artifact(str(path), folder)
 
+    def log_picture(self, picture: "Image", name: str) -> None:
+        """Record a picture that belongs to no step as an artifact, by its path."""
+        with _calling():
+            _mlflow().log_image(picture, artifact_file=name)
+
+    def log_text(self, text: str, name: str) -> None:
+        """Record a text as an artifact of the run, by its path."""
+        with _calling():
+            _mlflow().log_text(text, name)
+
     def log_dataset(
         self, uri: str, name: str, digest: str, context: Literal["training", "validation", "test"]
     ) -> None:
@@ -162,6 +174,7 @@ def open_run(
     name: str | None = None,
     run_id: str | None = None,
     tags: Mapping[str, str] | None = None,
+    watch_system: bool = False,
 ) -> Iterator[Run]:
     """Start a run, or go on with one; it is marked finished or failed at the end.
 
@@ -175,6 +188,8 @@ def open_run(
         Go on with this run.
     tags
         Labels.
+    watch_system
+        Record load and memory of processor, GPUs, disk and network, as curves over time.
 
     Raises
     ------
@@ -189,6 +204,7 @@ def open_run(
             experiment_id=experiment_id,
             run_name=None if run_id else name,
             tags=dict(tags or {}),
+            log_system_metrics=watch_system,
         )
     with active:
         yield Run(active.info.run_id)

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from decloud_lib.errors import ConfigError
 from decloud_lib.learning.schedule import Schedule
@@ -100,14 +100,14 @@ class EpochReport:
         return values
 
 
-class Watch(Protocol):
-    """Told of each batch and each epoch before its state is kept.
+class Watch:
+    """Told of each batch and each epoch before its state is kept; this one says nothing.
 
     What is repeated after an interruption is told again.
     """
 
     def on_step(self, epoch: int, step: int) -> None:
-        """Hear that so many batches of an epoch (from 0) are done."""
+        """Hear that so many batches of an epoch (from 0) are done; first of all at its begin."""
 
     def on_epoch(self, report: EpochReport) -> None:
         """Hear what an epoch gave."""
@@ -153,7 +153,7 @@ class Course:
         self._checkpoints, self._watch = checkpoints, watch
         self._progress = Progress(work="")
         self._best: list[Array] | None = None
-        self._began = self._kept = time.monotonic()
+        self._began = self._epoch_began = self._kept = time.monotonic()
 
     def follow(self, saved: Saved) -> Progress:
         """Train until the rules say stop; the trainer then holds the weights to keep.
@@ -205,7 +205,8 @@ class Course:
         epoch, done, rules = self._progress.epoch, self._step, self._rules
         rate = None if rules.schedule.is_constant else self._rate
         samples = self._data.epoch_samples(epoch, done)
-        self._kept = time.monotonic()
+        self._kept = self._epoch_began = time.monotonic()
+        self._watch.on_step(epoch, done)
         try:
             steps = self._trainer.train(samples, done, rate)
             total = max(self._data.steps - done, 0) if rules.verbose else 0
@@ -231,7 +232,7 @@ class Course:
         report = _report(before, rules, self._data, train, valid)
         if report.progress.best_epoch == report.progress.epoch and rules.keep_best:
             self._best = self._trainer.weights()
-        _log_line(report, rules, self._seconds - before.seconds)
+        _log_line(report, rules, time.monotonic() - self._epoch_began)
         self._watch.on_epoch(report)
         self._progress = report.progress
         self._keep(0)

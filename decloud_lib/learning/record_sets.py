@@ -82,6 +82,13 @@ class LocalRecords:
     source: RecordSet
     files: tuple[Path, ...]
 
+    @property
+    def samples(self) -> int:
+        """Number of samples in the files."""
+        from decloud_lib.samples.dataset import count_records
+
+        return sum(count_records(path) for path in self.files)
+
     def batches(
         self,
         input_keys: Sequence[str],

@@ -1,25 +1,41 @@
-"""What is recorded after each epoch: curves in MLflow and TensorBoard, and pictures."""
+"""What is recorded on the way: curves in MLflow and TensorBoard, pictures, a profile."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from decloud_lib.learning.course import EpochReport, Watch
 from decloud_lib.models.previews import MAX_SAMPLES, side_by_side
 from decloud_lib.types import Array
 
 if TYPE_CHECKING:
-    from decloud_lib.learning.course import Data, EpochReport
+    from decloud_lib.learning.course import Data
     from decloud_lib.models.boards import Board
     from decloud_lib.models.training import Trainer
     from decloud_lib.tracking import Run
 
 
-class Recorder:
-    """Called after each epoch."""
+class Recorder(Watch):
+    """Records each epoch, and profiles some batches.
 
-    def __init__(self, run: "Run", data: "Data", board: "Board | None") -> None:
+    Parameters
+    ----------
+    run
+        Open MLflow run.
+    data
+        What the training sees.
+    board
+        TensorBoard logs; None for none.
+    profiled
+        First and last batch to profile, from 1 over all epochs.
+    """
+
+    def __init__(
+        self, run: "Run", data: "Data", board: "Board | None", profiled: tuple[int, int] | None
+    ) -> None:
         self._run = run
         self._data = data
         self._board = board
+        self._profiled = profiled
         self._previews: list[Callable[[], tuple[str, Array]]] = []
 
     def add_preview(self, trainer: "Trainer", target_key: str) -> None:
@@ -33,8 +49,19 @@ class Recorder:
 
         self._previews.append(draw)
 
-    def __call__(self, report: "EpochReport") -> None:
-        """Record an epoch."""
+    def on_step(self, epoch: int, step: int) -> None:
+        """Begin and end the profile."""
+        if self._profiled is None or self._board is None:
+            return
+        first, last = self._profiled
+        done = epoch * self._data.steps + step
+        if first - 1 <= done < last:
+            self._board.start_profile()
+        elif done >= last:
+            self._board.stop_profile()
+
+    def on_epoch(self, report: EpochReport) -> None:
+        """Record the scores of an epoch, and draw the previews."""
         epoch = report.progress.epoch
         self._run.log_metrics(report.named(self._data.train_name), step=epoch)
         if self._board:

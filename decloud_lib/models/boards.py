@@ -29,6 +29,7 @@ class Board:
         self._folder = folder
         self._uri = uri
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
+        self._is_profiling = False
 
     def scalars(self, data_set: str, values: Mapping[str, float], epoch: int) -> None:
         """Add a point to each curve, named `epoch_<metric>`."""
@@ -44,6 +45,18 @@ class Board:
             content = tf.stack([*size, tf.io.encode_png(image)])
             tf.summary.write(name, content, metadata=_metadata("images", 3))
 
+    def start_profile(self) -> None:
+        """Record what devices and input pipeline do from now on; once is enough."""
+        if not self._is_profiling:
+            tf.profiler.experimental.start(str(self._folder / "train"))
+            self._is_profiling = True
+
+    def stop_profile(self) -> None:
+        """Write what was recorded since the start; nothing happens without one."""
+        if self._is_profiling:
+            tf.profiler.experimental.stop()
+            self._is_profiling = False
+
     def publish(self) -> None:
         """Bring what was written so far to its place."""
         for writer in self._writers.values():
@@ -53,6 +66,7 @@ class Board:
 
     def close(self) -> None:
         """Close the files."""
+        self.stop_profile()
         for writer in self._writers.values():
             writer.close()
 

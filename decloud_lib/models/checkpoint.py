@@ -4,7 +4,6 @@ import io
 import logging
 import re
 import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -92,8 +91,13 @@ class Checkpoints:
             for old in self._names(pattern)[: -self._keep]:
                 storage.delete(storage.join(self._uri, old))
 
-    def load(self, work: str) -> Saved:
-        """Read the last state; that before the first epoch when there is none.
+    def load(self, first: Progress) -> Saved:
+        """Read the last state.
+
+        Parameters
+        ----------
+        first
+            What is returned when there is none; its work is what a state must be of.
 
         Raises
         ------
@@ -107,7 +111,7 @@ class Checkpoints:
             except ConfigError as error:
                 logger.warning("%s; taking the one before", error)
                 continue
-            if saved.progress.work != work:
+            if saved.progress.work != first.work:
                 raise OutputConflictError(
                     f"{self._uri} holds the checkpoint of a training with other settings, records "
                     f"or code; use another --ckpt-dir, or --overwrite to start again"
@@ -118,7 +122,7 @@ class Checkpoints:
                 f"{self._uri}: none of the {len(names)} states can be read; use another "
                 f"--ckpt-dir, or --overwrite to start again"
             )
-        return Saved(Progress(work=work))
+        return Saved(first)
 
     def last(self) -> str | None:
         """Return the URI of the last state's file."""
@@ -138,17 +142,20 @@ class Checkpoints:
 
     def _names(self, pattern: re.Pattern[str]) -> list[str]:
         """Return the names of the files of a kind, oldest first."""
-        found = [pattern.fullmatch(storage.name_of(uri)) for uri in storage.list_children(self._uri)]
+        found = [
+            pattern.fullmatch(storage.name_of(uri)) for uri in storage.list_children(self._uri)
+        ]
         matches = [match for match in found if match is not None]
         return [
-            match[0] for match in sorted(matches, key=lambda match: [int(x) for x in match.groups()])
+            match[0]
+            for match in sorted(matches, key=lambda match: [int(x) for x in match.groups()])
         ]
 
     def _write(self, name: str, arrays: list[Array], progress: Progress) -> None:
-        text = np.frombuffer(progress.model_dump_json().encode(), np.uint8)
-        content: Mapping[str, Any] = {f"arr_{index}": array for index, array in enumerate(arrays)}
+        content: dict[str, Any] = {f"arr_{index}": array for index, array in enumerate(arrays)}
+        content[_PROGRESS] = np.frombuffer(progress.model_dump_json().encode(), np.uint8)
         buffer = io.BytesIO()
-        np.savez(buffer, **{_PROGRESS: text}, **content)
+        np.savez(buffer, **content)
         storage.write_bytes(storage.join(self._uri, name), buffer.getvalue())
 
 

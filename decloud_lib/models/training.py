@@ -183,14 +183,19 @@ class Trainer:
         self._assign([*self._variables(), self._totals[True]], state)
 
     def begin_from(self, state: Sequence[Array]) -> None:
-        """Take weights and optimiser from another training; rate and epoch stay those of this one.
+        """Take weights and, where they are there, optimiser variables from another training.
+
+        Learning rate and epoch stay those of this one.
 
         Raises
         ------
         TrainingError
             The state is that of another network.
         """
-        self._assign(self._variables(), state[:-1])
+        if len(state) == len(self._network.variables):
+            self._assign(self._network.variables, state)
+        else:
+            self._assign(self._variables(), state[:-1])
         self._optimiser.learning_rate = self.full_rate
 
     def weights(self) -> list[Array]:
@@ -349,9 +354,7 @@ class Trainer:
         totals.assign_add(tf.cast(tf.stack(rows), tf.float64))
 
 
-def score_names(
-    target_keys: Sequence[str], *, all_metrics: bool, partial: bool
-) -> tuple[str, ...]:
+def score_names(target_keys: Sequence[str], *, all_metrics: bool, partial: bool) -> tuple[str, ...]:
     """Return the names that an epoch reports: the loss, and the scores of each output.
 
     Those of a network with several outputs begin with the key of the target.

@@ -33,8 +33,30 @@ def record_files(folder: Path) -> list[Path]:
     if not found:
         raise NoSampleError(f"{folder}: no *{RECORDS} file; expected a folder made by sampling")
     for path in found:
-        _check_whole(path)
+        count_records(path)
     return found
+
+
+def count_records(path: Path) -> int:
+    """Return the number of records of a file by following their lengths, without reading them.
+
+    Raises
+    ------
+    RecordError
+        The file does not consist of whole records.
+    """
+    size, position, count = path.stat().st_size, 0, 0
+    with path.open("rb") as file:
+        while position < size:
+            file.seek(position)
+            position += _FRAME_BYTES + int.from_bytes(file.read(8), "little")
+            count += 1
+    if position != size:
+        raise RecordError(
+            f"{path}: found {size} bytes, which are no whole TFRecords; it is damaged or cut "
+            "short: copy it again, or make the samples again"
+        )
+    return count
 
 
 def read_dataset(  # noqa: PLR0913 - each says one thing, and callers name them
@@ -99,20 +121,6 @@ def read_dataset(  # noqa: PLR0913 - each says one thing, and callers name them
     options = tf.data.Options()
     options.autotune.enabled = False
     return batches.with_options(options)
-
-
-def _check_whole(path: Path) -> None:
-    """Follow the lengths of the records to the end: a cut file is seen before the training."""
-    size, position = path.stat().st_size, 0
-    with path.open("rb") as file:
-        while position < size:
-            file.seek(position)
-            position += _FRAME_BYTES + int.from_bytes(file.read(8), "little")
-    if position != size:
-        raise RecordError(
-            f"{path}: found {size} bytes, which are no whole TFRecords; it is damaged or cut "
-            "short: copy it again, or make the samples again"
-        )
 
 
 def _open(names: object) -> tf.data.Dataset:

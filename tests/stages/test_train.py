@@ -6,9 +6,11 @@ import pytest
 
 from decloud_lib import manifest, storage
 from decloud_lib.errors import ConfigError, DecloudError, NoSampleError, OutputConflictError
+from decloud_lib.models.checkpoint import read_state
 from decloud_lib.models.contract import read_contract
 from decloud_lib.models.store import load_model
-from decloud_lib.stages.train import TrainConfig, TrainResult, experiment_name, train
+from decloud_lib.stages.train import TrainConfig, TrainResult, train
+from decloud_lib.stages.train_parts import experiment_name
 from tests.records import write_records
 
 
@@ -84,23 +86,21 @@ def test_an_interrupted_training_ends_like_a_whole_one(
     wanted = config(
         records, out_savedmodel=str(records / "parts"), ckpt_dir=str(records / "checkpoints")
     )
-    from decloud_lib.models.training import Trainer
+    from decloud_lib.learning.course import Course
 
-    original = Trainer.train_epoch
+    original = Course._train_epoch
 
-    def interrupted(
-        self: Trainer, samples: object, epoch: int, elapsed: object
-    ) -> dict[str, float]:
-        if epoch == 1:
+    def interrupted(self: Course) -> None:
+        if self._progress.epoch == 1:
             raise KeyboardInterrupt
-        return original(self, samples, epoch, elapsed)
+        original(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "train_epoch", interrupted)
+        patch.setattr(Course, "_train_epoch", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(wanted)
-    (state,) = (records / "checkpoints").rglob("state.json")
-    first_run = json.loads(state.read_text())["run_id"]
+    (state,) = (records / "checkpoints").rglob("epoch-*.npz")
+    first_run = read_state(str(state)).progress.run_id
     resumed = train(wanted)
     assert resumed.run_id == first_run
     assert resumed.epochs == 2
@@ -142,7 +142,6 @@ def test_other_settings_for_the_same_folder_are_refused(records: Path, mlflow_st
         ({"model": "nope"}, ConfigError, "no model 'nope'; known: "),
         ({"model": "nearest_date"}, ConfigError, "no weights to train"),
         ({"training_record": "missing"}, NoSampleError, "missing: no .*records"),
-        ({"valid_records": (), "previews": True}, ConfigError, "give --valid-records"),
         ({"valid_records": (), "save_best": True}, ConfigError, "needs a validation set"),
         ({"save_best": True, "save_best_ref": "val_ssim"}, ConfigError, "need --all-metrics"),
     ],
