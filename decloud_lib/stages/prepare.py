@@ -2,6 +2,7 @@
 
 import logging
 import time
+import uuid
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -122,7 +123,7 @@ def prepare(config: PrepareConfig) -> PrepareBatchResult:
     ProductError
         No product where they are looked for, or none that was asked for.
     StorageError
-        A place that is not there or refuses.
+        A place that is not there or refuses, or a target that cannot be written to.
     """
     start = time.monotonic()
     planned = plan(config)
@@ -140,6 +141,8 @@ def prepare(config: PrepareConfig) -> PrepareBatchResult:
         batch.release(row.family, row.uri)
         batch.reused += row.family != "dem"
     todo = planned.of("make", "remake")
+    if todo:
+        _check_target(config.prepared)
     batch.run([_image_job(config, row) for row in todo if row.family != "dem"], "prepare")
     # The grid of a tile is that of its optical images. An elevation that seems done is asked for
     # all the same: only its own stage knows the grid that it was made on.
@@ -155,6 +158,13 @@ def prepare(config: PrepareConfig) -> PrepareBatchResult:
         tiles=tiles,
         seconds=time.monotonic() - start,
     )
+
+
+def _check_target(prepared: str) -> None:
+    """Write and remove a file: a target that refuses is one error, not one of each product."""
+    probe = storage.join(prepared, f".{uuid.uuid4().hex}")
+    storage.write_bytes(probe, b"")
+    storage.delete(probe)
 
 
 def _image_job(config: PrepareConfig, row: Row) -> Job:

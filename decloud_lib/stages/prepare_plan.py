@@ -121,7 +121,10 @@ def plan(config: PrepareConfig) -> Plan:
         discovery.found, families=config.families, tiles=config.tiles, start=config.start,
         end=config.end,
     )  # fmt: skip
-    if not chosen:
+    images = select(discovery.found, families=[f for f in config.families if f != "dem"])
+    # An elevation has no day: alone it says nothing about the days that were asked for.
+    none_of_the_days = (config.start or config.end) and images and not set(images) & set(chosen)
+    if not chosen or none_of_the_days:
         raise ProductError(
             f"{config.products}: none of {len(discovery.found)} products is of the families, tiles "
             "and days that were asked for; check --families, --tiles, --start and --end"
@@ -132,8 +135,8 @@ def plan(config: PrepareConfig) -> Plan:
         for entry in storage.list_files(config.root(family))
     }
     with ThreadPoolExecutor(_READERS) as pool:
-        images = [item for item in chosen if item.family != "dem"]
-        rows = list(pool.map(partial(_row, config, listed), images))
+        of_images = [item for item in chosen if item.family != "dem"]
+        rows = list(pool.map(partial(_row, config, listed), of_images))
     if "dem" in config.families:
         rows += _elevation_rows(config, listed, rows, [i for i in chosen if i.family == "dem"])
     free, warnings = _room(config, rows)

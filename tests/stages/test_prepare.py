@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from decloud_lib import cli, storage
-from decloud_lib.errors import ConfigError, ProductError
+from decloud_lib.errors import ConfigError, ProductError, StorageError
 from decloud_lib.raster.products.prepared import list_s1, list_s2
 from decloud_lib.raster.read import open_raster
 from decloud_lib.stages.prepare import PrepareBatchResult, PrepareConfig, plan, prepare
@@ -263,8 +263,22 @@ def test_a_place_without_products_is_an_error(tmp_path: Path) -> None:
     deliver(tmp_path / "raw")
     with pytest.raises(ProductError, match="none of 4 products is of the families, tiles"):
         plan(config(tmp_path / "raw", tmp_path / "out", tiles=("T32ABC",)))
+    with pytest.raises(ProductError, match="none of 4 products is of the families, tiles"):
+        plan(config(tmp_path / "raw", tmp_path / "out", start="2021-01-01"))
     with pytest.raises(ConfigError, match="swap them"):
         config(tmp_path, tmp_path / "out", start="2020-02-01", end="2020-01-01")
+
+
+def test_a_target_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:
+    deliver(tmp_path / "raw")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StorageError, match="is a file where a folder is expected"):
+        prepare(config(tmp_path / "raw", tmp_path / "file" / "out"))
+    # Nothing of the try stays.
+    assert prepare(config(tmp_path / "raw", tmp_path / "out")).exit_status == 0
+    assert [path for path in (tmp_path / "out").iterdir() if path.is_file()] == [
+        tmp_path / "out" / "tiles.json"
+    ]
 
 
 def test_a_product_that_takes_too_long_is_given_up(tmp_path: Path) -> None:

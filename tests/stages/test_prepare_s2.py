@@ -227,6 +227,14 @@ def test_what_is_no_product_is_refused(tmp_path):
         _prepare(str(tmp_path), str(tmp_path / "S2"))
 
 
+@pytest.mark.parametrize("mode", ["convert", "statistics-only"])
+def test_what_is_prepared_is_no_input(tmp_path, mode):
+    write_theia(tmp_path)
+    (made,) = _prepare(str(tmp_path / S2_NAME), str(tmp_path / "S2"), mode=mode).made
+    with pytest.raises(ProductError, match="is prepared already; expected the product as deliv"):
+        _prepare(made, str(tmp_path / "again"))
+
+
 @pytest.mark.skipif(not REAL.is_dir(), reason=WITHOUT_REAL)
 def test_real_products_are_prepared(tmp_path):
     folder = REAL / "SENTINEL2" / "T31UDS"

@@ -108,8 +108,9 @@ def _read_item(uri: str) -> tuple[storage.Entry, pystac.Item]:
         )
     named = isinstance(content, dict) and isinstance(content.get("id"), str)
     if kind != "Feature" or not named or "stac_version" not in content:
+        found = "JSON without a type" if kind is None else repr(kind)
         raise ProductError(
-            f"{uri}: found {kind!r}, expected a STAC item (type Feature, with stac_version and id)"
+            f"{uri}: found {found}, expected a STAC item (type Feature, with stac_version and id)"
         )
     try:
         # Without migration: what an archive wrote is read as it stands.

@@ -19,6 +19,7 @@ _WANTED = re.compile(
     r"(?:(?P<reflectance>FRE|SRE)_(?P<band>B\d{1,2}A?)|(?P<mask>EDG_R1|CLM_R1))\.tif",
     re.IGNORECASE,
 )
+_PREPARED = re.compile(r"SENTINEL2[A-D]_.+_([FS]RE_[12]0m\.tif|delivered\.json)")
 _CLOUD_MASK, _EDGE_MASK = "CLM_R1", "EDG_R1"
 _DEFAULT = OpticalSettings()
 
@@ -63,6 +64,9 @@ def open_product(uri: str, settings: OpticalSettings = _DEFAULT) -> OpticalProdu
 def _by_role(uri: str, name: S2Name, paths: Iterable[str], reflectance: str) -> dict[str, str]:
     """Return the path of each band and mask; anything else in the product is passed over."""
     found: dict[str, list[str]] = defaultdict(list)
+    paths = list(paths)
+    if any(_PREPARED.fullmatch(storage.name_of(path)) for path in paths):
+        raise ProductError(f"{uri}: is prepared already; expected the product as delivered")
     for path in paths:
         match = _WANTED.fullmatch(storage.name_of(path))
         if match is None or (match["band"] and match["reflectance"].upper() != reflectance):
