@@ -1,5 +1,6 @@
 """Named bands of a raster on its grid, by window, straight from a folder, bucket or archive."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
@@ -8,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 from rasterio.crs import CRS
-from rasterio.errors import CRSError, RasterioError
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterioWindow
 
@@ -20,6 +21,8 @@ from decloud_lib.types import Array, Grid, Window, WindowReader
 #: What images may be. GDAL looks at a file's content and not at its name: without this list a text
 #: that names other files (a VRT) would be followed wherever it leads.
 IMAGE_DRIVERS = ("GTiff", "JP2OpenJPEG")
+# The grid of each raster is checked: it is an error that says so.
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
 
 class ImageReader(WindowReader, Protocol):
@@ -219,6 +222,8 @@ def _position(reader: WindowReader, name: str) -> int:
 
 def _grid_of(dataset: DatasetReader, uri: str) -> Grid:
     transform = dataset.transform
+    if transform.is_identity:
+        raise ProductError(f"{uri}: has no georeference; expected a raster that lies on a grid")
     square = abs(transform.a + transform.e) <= 1e-9 * abs(transform.a)
     if transform.a <= 0 or not square or transform.b or transform.d:
         found = f"pixels of {transform.a:g} x {transform.e:g}, rotation {transform.b:g}"

@@ -73,7 +73,12 @@ def parse_metadata(path: str, content: bytes) -> Radiometry:
         raise ProductError(f"{path}: has {len(content)} bytes, expected at most {LARGEST_METADATA}")
     try:
         root: Element = fromstring(content, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+    except DefusedXmlException as error:
+        raise ProductError(
+            f"{path}: declares a document type or entities, which metadata of ESA never do and "
+            "which are not followed; fetch the product again"
+        ) from error
+    except (ParseError, ValueError, LookupError) as error:
         reason = str(error) or type(error).__name__
         raise ProductError(
             f"{path}: not usable as metadata ({reason}); was the product delivered completely?"

@@ -160,6 +160,16 @@ def test_a_raster_without_projection_is_refused(tmp_path):
         pass
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_a_raster_without_georeference_is_refused(tmp_path):
+    path = tmp_path / "nowhere.tif"
+    profile = {"driver": "GTiff", "width": 8, "height": 8, "count": 1, "dtype": "uint8"}
+    with rasterio.open(path, "w", **profile) as file:
+        file.write(np.zeros((1, 8, 8), np.uint8))
+    with pytest.raises(ProductError, match="has no georeference"), open_raster(str(path)):
+        pass
+
+
 def test_grids_are_compared_with_both_values():
     assert check_same_grid({"a": GRID, "b": replace(GRID)}) == GRID
     other = replace(GRID, left=500050.0, width=81)

@@ -158,7 +158,7 @@ def test_an_external_entity_is_not_followed(safe: Path, tmp_path: Path) -> None:
             "?>", f'?><!DOCTYPE x [<!ENTITY e SYSTEM "file://{secret}">]>', 1
         ).replace(">10000<", ">&e;<"),
     )
-    with pytest.raises(ProductError, match=r"not usable as metadata \(DTDForbidden") as caught:
+    with pytest.raises(ProductError, match="declares a document type or entities") as caught:
         open_product(str(safe))
     assert "12345" not in str(caught.value)
 
@@ -171,7 +171,7 @@ def test_entities_that_grow_are_refused_at_once(safe: Path) -> None:
             ">10000<", ">&l30;<"
         ),
     )
-    with pytest.raises(ProductError, match="not usable as metadata"):
+    with pytest.raises(ProductError, match="declares a document type or entities"):
         open_product(str(safe))
 
 
