@@ -36,6 +36,8 @@ def sample(
     season_months: list[str] = ["3-5", "6-8", "9-11", "12-2"],
     seed: int = 0,
     valid_every: int = 0,
+    valid_dates: list[str] = [],
+    test_dates: list[str] = [],
     guard_days: float = 0.0,
     conflicts: str = "all_pairs",
     check_leaks: bool = True,
@@ -92,13 +94,17 @@ def sample(
     seed
         Same seed, same samples.
     valid_every
-        0: split by place; n: each n-th clear target date is kept for validation.
+        n: each n-th clear target date is kept for validation and test; 0: not in this way.
+    valid_dates
+        Days of the validation targets, FIRST/LAST, which training does not use.
+    test_dates
+        The same for the test targets.
     guard_days
         Days around such a date that training does not use.
     conflicts
         all_pairs: no Sentinel-2 image twice in a sample; historic: no such rule.
     check_leaks
-        Fail when the target of a held-out sample is in a training sample.
+        Keep neighbouring tiles apart; fail when a held-out target is in a training sample.
     overwrite
         Replace an output that was made from other settings or inputs.
     """
@@ -132,6 +138,8 @@ def sample(
             season_months=season_months,
             seed=seed,
             valid_every=valid_every,
+            valid_dates=valid_dates,
+            test_dates=test_dates,
             guard_days=guard_days,
             conflicts=conflicts,
             check_leaks=check_leaks,

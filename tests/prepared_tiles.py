@@ -44,6 +44,8 @@ class Tile:
     with_dem: bool = True
     with_band_names: bool = True
     regions: dict[str, object] = field(default_factory=lambda: {"train": 1, "valid": 1})
+    crs: str = "EPSG:32631"
+    corner: tuple[float, float] = (499_980.0, 5_100_000.0)
 
 
 def season(n_optical=16, n_radar=20):
@@ -55,7 +57,7 @@ def season(n_optical=16, n_radar=20):
 
 def grid_of(tile):
     rows, cols = tile.cells
-    return Grid("EPSG:32631", 499_980.0, 5_100_000.0, 10.0, rows * CELL, cols * CELL)
+    return Grid(tile.crs, *tile.corner, 10.0, rows * CELL, cols * CELL)
 
 
 def s2_name(tile, moment):

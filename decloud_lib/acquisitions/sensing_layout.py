@@ -278,11 +278,13 @@ class AcquisitionsLayout:
         return found
 
     def summary(self) -> str:
-        """Return a text table: one column per acquisition, then what is asked of S1 and S2."""
+        """Return a text table: one column per acquisition, what is asked of S1 and S2; siblings."""
         # Imported here because the table is made from the classes of this module.
         from decloud_lib.acquisitions.summary import summary_table
 
-        return summary_table(self._acquisitions.values())
+        groups = sorted(sorted(group, key=self.names.index) for group in self._siblings)
+        told = [f"siblings: {', '.join(group)}" for group in groups]
+        return "\n".join([summary_table(self._acquisitions.values()), *told])
 
     def _origins(self) -> list[str]:
         return [name for name, found in self._acquisitions.items() if found.is_origin]

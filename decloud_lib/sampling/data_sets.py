@@ -13,22 +13,29 @@ from decloud_lib.arrays.draw_rules import AnySample, DrawRule
 from decloud_lib.arrays.layout import Conflicts
 from decloud_lib.errors import NoSampleError
 from decloud_lib.sampling.drawing import (
+    HELD,
+    TRAIN,
     DataSetSearch,
     DrawnSamples,
-    check_no_leak,
-    check_no_repeats,
     dates_by_role,
     search_data_set,
 )
+from decloud_lib.sampling.leaks import Region, check_no_leak, check_no_repeats, without_ground_of
 from decloud_lib.sampling.sources import TilesFile
-from decloud_lib.sampling.split import TimeSplit, split_by_time
-from decloud_lib.sampling.tile_index import TileIndex, index_tile
+from decloud_lib.sampling.split import (
+    DAY_MS,
+    TimeSplit,
+    parse_days,
+    split_by_ranges,
+    split_in_turns,
+    time_split,
+)
+from decloud_lib.sampling.tile_index import index_tile
 from decloud_lib.types import Array
 
 logger = logging.getLogger(__name__)
 
-TRAIN = "train"
-_Regions = list[tuple[TileIndex, Array]]
+_Regions = list[Region]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +76,8 @@ class DrawOptions(BaseModel):
     seed: int
     conflicts: Conflicts
     valid_every: int
+    valid_dates: tuple[str, ...]
+    test_dates: tuple[str, ...]
     guard_days: float
     check_leaks: bool
 
@@ -81,7 +90,7 @@ def draw_all(
     Parameters
     ----------
     requests
-        The data sets; a split by time follows the layout of the first.
+        The data sets; days held out in turns follow the layout of the first.
     tiles
         Where the prepared tiles are.
     options
@@ -106,7 +115,9 @@ def draw_all(
         ]
         for request in requests
     }
-    split = _time_split(requests[0], list(regions.values()), options)
+    split = _time_split(requests, list(regions.values()), options)
+    if options.check_leaks:
+        regions |= _kept_apart(requests, regions, split)
     drawn: dict[str, DrawnSamples] = {}
     for request in requests:
         search = _search(request, regions[request.output], split, options)
@@ -144,39 +155,90 @@ def _search(
 ) -> DataSetSearch:
     allowed: dict[str, dict[str, Array]] = {}
     if split is not None:
-        training = request.split == TRAIN
         allowed = {
-            index.tile: dates_by_role(request.layout, index, split, training=training)
+            index.tile: dates_by_role(request.layout, index, split, request.split)
             for index, _ in regions
         }
     rule = (options.conflicts, options.seed)
     return search_data_set(request.name, request.layout, regions, allowed, rule)
 
 
+def _kept_apart(
+    requests: Sequence[DataSetRequest], regions: dict[str, _Regions], split: TimeSplit | None
+) -> dict[str, _Regions]:
+    """Leave out of training the ground that a neighbouring tile gives to another data set.
+
+    Not where the other set has days of its own: these are held out in all tiles.
+    """
+    by_time = split.held_days if split is not None else {}
+    held = [
+        region
+        for request in requests
+        if request.split != TRAIN and request.split not in by_time
+        for region in regions[request.output]
+    ]
+    found: dict[str, _Regions] = {}
+    for request in requests:
+        if request.split == TRAIN:
+            found[request.output] = without_ground_of(regions[request.output], held)
+            pairs = zip(regions[request.output], found[request.output], strict=True)
+            for (index, before), (_, after) in pairs:
+                if lost := int(np.count_nonzero(before) - np.count_nonzero(after)):
+                    logger.warning(
+                        "%s: %d of %d training positions lie on ground that a neighbouring tile "
+                        "gives to validation or test: left out",
+                        index.tile,
+                        lost,
+                        np.count_nonzero(before),
+                    )
+    return found
+
+
 def _time_split(
-    first: DataSetRequest, regions: Sequence[_Regions], options: DrawOptions
+    requests: Sequence[DataSetRequest], regions: Sequence[_Regions], options: DrawOptions
 ) -> TimeSplit | None:
-    """Choose the held-out days among the clear target dates of the first layout, anywhere."""
-    if not options.valid_every:
-        return None
-    everywhere: dict[str, tuple[TileIndex, Array]] = {}
+    """Choose the held-out days; None = the data sets are split by place only."""
+    ranges = {
+        "valid": [parse_days(days) for days in options.valid_dates],
+        "test": [parse_days(days) for days in options.test_dates],
+    }
+    everywhere: dict[str, Region] = {}
     for index, region in (item for found in regions for item in found):
         _, joined = everywhere.get(index.tile, (index, np.zeros_like(region)))
         everywhere[index.tile] = (index, joined | region)
-    places = list(everywhere.values())
-    rule = (options.conflicts, options.seed)
+    if options.valid_every:
+        held = _days_in_turns(requests, list(everywhere.values()), options)
+    elif any(ranges.values()):
+        held = split_by_ranges(ranges)
+    else:
+        return None
+    times = [index.catalogue.s2_time_ms for index, _ in everywhere.values()]
+    split = time_split(held, times, options.guard_days)
+    for name in held:
+        # The days with an image: a range may be long.
+        days = np.intersect1d(held[name], split.held_times_ms // DAY_MS)
+        told = ", ".join(str(day) for day in days.astype("datetime64[D]"))
+        logger.info("split by time: days held out for %s: %s", name, told or "none has an image")
+    return split
+
+
+def _days_in_turns(
+    requests: Sequence[DataSetRequest], places: Sequence[Region], options: DrawOptions
+) -> dict[str, Array]:
+    """Choose among the clear target dates of the first layout, anywhere."""
+    # Training alone holds out the same days, for the sets that are made later.
+    names = [name for name in HELD if any(request.split == name for request in requests)]
+    first, rule = requests[0], (options.conflicts, options.seed)
     searches = search_data_set("split", first.layout, places, {}, rule).searches
     targets = [
         index.catalogue.s2_time_ms[search.usable_dates(first.layout.target_name)]
         for (index, _), search in zip(places, searches, strict=True)
     ]
-    times = [index.catalogue.s2_time_ms for index, _ in places]
-    split = split_by_time(targets, times, options.valid_every, options.guard_days)
-    if not len(split.held_days):
+    held = split_in_turns(names or HELD[:1], targets, options.valid_every)
+    if not all(len(days) for days in held.values()):
+        needed = options.valid_every * (len(held) - 1) + options.valid_every // 2 + 1
         raise NoSampleError(
-            f"split by time: fewer than {options.valid_every // 2 + 1} days with a clear target of "
-            f"{first.layout_name}; lower --valid-every, or give more dates"
+            f"split by time: fewer than {needed} days with a clear target of {first.layout_name}; "
+            "lower --valid-every, or give more dates"
         )
-    days = ", ".join(str(day) for day in split.held_days.astype("datetime64[D]"))
-    logger.info("split by time: held-out days %s", days)
-    return split
+    return held

@@ -1,10 +1,9 @@
-"""Draw samples from the searches of all tiles, and prove that training shares no target."""
+"""Draw samples from the searches of all tiles."""
 
 import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
@@ -17,6 +16,10 @@ from decloud_lib.sampling.split import TimeSplit
 from decloud_lib.sampling.tile_index import TileIndex
 from decloud_lib.types import Array
 
+#: The data set that must not see the targets of the others.
+TRAIN = "train"
+#: The others.
+HELD = ("valid", "test")
 #: Samples of a data set that are held in memory, 0.2 kB each; with patches of 64 px their pixels
 #: take a terabyte.
 MOST_SAMPLES = 5_000_000
@@ -37,16 +40,6 @@ class DrawnSamples:
 
     def __len__(self) -> int:
         return len(self.rows)
-
-    def s2_keys(self, role: int, tiles: Sequence[str]) -> Array:
-        """Return (N,) int64: one number per (tile, position, S2 image) of a role; -1 = none.
-
-        The numbers of two sets can be compared when both are made with the same list of tiles.
-        """
-        order = np.array([tiles.index(index.tile) for index in self.indexes], dtype=np.int64)
-        image = self.rows["s2"][:, role].astype(np.int64)
-        keys = (order[self.tile] << 48) + (self.rows["position"].astype(np.int64) << 24) + image
-        return np.where(image < 0, -1, keys)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,64 +163,13 @@ def search_data_set(
 
 
 def dates_by_role(
-    layout: AcquisitionsLayout, index: TileIndex, split: TimeSplit, *, training: bool
+    layout: AcquisitionsLayout, index: TileIndex, split: TimeSplit, data_set: str
 ) -> dict[str, Array]:
     """Return, per acquisition, the dates of a tile that a data set of a split by time may use.
 
-    Training uses no held-out date in any role; the other sets only held-out ones as target.
+    Training uses no held-out date in any role; the other sets only their own ones as target.
     """
     times = index.catalogue.s2_time_ms
-    if training:
+    if data_set == TRAIN:
         return dict.fromkeys(layout.names, split.may_train(times))
-    return {layout.target_name: split.is_held_out(times)}
-
-
-def check_no_leak(training: DrawnSamples, held: DrawnSamples, name: str) -> None:
-    """Check that no target of a validation or test set occurs in training, in any role.
-
-    Parameters
-    ----------
-    training
-        Samples of the training set.
-    held
-        Samples of the other set.
-    name
-        Its name, for the message.
-
-    Raises
-    ------
-    ConfigError
-        A target patch (same tile, position and S2 image) is in a training sample.
-    """
-    tiles = sorted({index.tile for index in (*training.indexes, *held.indexes)})
-    targets = held.s2_keys(held.layout.names.index(held.layout.target_name), tiles)
-    for role, role_name in enumerate(training.layout.names):
-        keys = training.s2_keys(role, tiles)
-        leaks = np.flatnonzero(np.isin(keys, targets) & (keys >= 0))
-        if len(leaks):
-            row, index = training.rows[leaks[0]], training.indexes[training.tile[leaks[0]]]
-            raise ConfigError(
-                f"leak: the target {index.s2[row['s2'][role]].name} of {name}, position "
-                f"{row['position']} of {index.tile}, is also {role_name!r} of a training sample "
-                f"({len(leaks)} of {len(training)} samples); split the sets by place (regions that "
-                "do not overlap) or by time (--valid-every)"
-            )
-
-
-def check_no_repeats(drawn: DrawnSamples, name: str) -> None:
-    """Check that no sample holds an S2 image twice, siblings excepted.
-
-    Raises
-    ------
-    ConfigError
-        It does.
-    """
-    names, images = drawn.layout.names, drawn.rows["s2"]
-    for first, second in combinations(range(len(names)), 2):
-        if drawn.layout.are_siblings(names[first], names[second]):
-            continue
-        if np.any((images[:, first] == images[:, second]) & (images[:, first] >= 0)):
-            raise ConfigError(
-                f"{name}: {names[first]!r} and {names[second]!r} hold the same S2 image in a "
-                "sample; name them as siblings in the layout if that is meant"
-            )
+    return {layout.target_name: split.may_be_target(data_set, times)}

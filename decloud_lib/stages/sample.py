@@ -12,7 +12,7 @@ from decloud_lib.raster.products.prepared import tile_folder
 from decloud_lib.raster.views import VIEW_END
 from decloud_lib.samples.schema import band_names, check_patchsize, schema_of
 from decloud_lib.sampling.data_sets import DataSetRequest, DrawOptions, draw_all
-from decloud_lib.sampling.drawing import DrawnSamples
+from decloud_lib.sampling.drawing import TRAIN, DrawnSamples
 from decloud_lib.sampling.sources import RoisFile, TilesFile, read_layout, read_rois, read_tiles
 from decloud_lib.sampling.writing import ShardPlan, write_data_set
 from decloud_lib.stages.sample_config import SampleConfig
@@ -126,6 +126,9 @@ def _plan(
         **{name: getattr(config, name) for name in common},
     }
     rasters = dict(found.rasters)
+    if config.valid_dates or config.test_dates:
+        settings |= {name: [*getattr(config, name)] for name in ("valid_dates", "test_dates")}
+        settings["guard_days"] = config.guard_days
     if config.valid_every:
         # The held-out days follow from the dates of all tiles of the call.
         for other in requests:
@@ -136,10 +139,24 @@ def _plan(
             "split_layout": requests[0].layout.to_json(),
             "split_regions": [other.rasters for other in requests],
         }
+    if found.split == TRAIN and config.check_leaks:
+        # Ground of neighbouring tiles that belongs to other sets is left out.
+        settings["kept_apart_from"] = [
+            others
+            for other in requests
+            if other.split != TRAIN and (others := _of_other_tiles(found, other))
+        ]
     inputs = [entry for tile in rasters for entry in _prepared_files(tiles, tile)]
     regions = [entry for uri in found.rasters.values() if (entry := storage.stat(uri))]
     planned = manifest.plan("sample", config, (*inputs, *regions))
     return planned.model_copy(update={"config": settings})
+
+
+def _of_other_tiles(training: DataSetRequest, other: DataSetRequest) -> dict[str, str]:
+    """Return the region rasters of a set that lie in another tile than some training region."""
+    if len(training.rasters) > 1:
+        return other.rasters
+    return {tile: uri for tile, uri in other.rasters.items() if tile not in training.rasters}
 
 
 def _prepared_files(tiles: TilesFile, tile: str) -> list[storage.Entry]:

@@ -13,6 +13,8 @@ from decloud_lib.arrays.draw_rules import (
 )
 from decloud_lib.arrays.layout import Conflicts
 from decloud_lib.config import StageConfig
+from decloud_lib.sampling.drawing import HELD
+from decloud_lib.sampling.split import parse_days
 
 _LAYOUT = "acquisition layout: name of a shipped one, or URI of a JSON file"
 Split = Literal["train", "valid", "test"]
@@ -91,7 +93,16 @@ class SampleConfig(StageConfig):
         default=0,
         ge=0,
         description="Split by time: of the days with a clear target every n-th belongs to the "
-        "validation and test sets, and training uses no image of these days; 0 = by place only.",
+        "validation and test sets (in turns where there are both), and training uses no image of "
+        "these days; 0 = not in this way.",
+    )
+    valid_dates: tuple[str, ...] = Field(
+        default=(),
+        description="Split by time: days of the targets of the validation sets, which training "
+        "does not use, FIRST/LAST as 2018-07-01/2018-09-30 (UTC, both inclusive).",
+    )
+    test_dates: tuple[str, ...] = Field(
+        default=(), description="The same for the targets of the test sets."
     )
     guard_days: float = Field(
         default=0.0,
@@ -106,7 +117,8 @@ class SampleConfig(StageConfig):
     )
     check_leaks: bool = Field(
         default=True,
-        description="Fail when the target of a validation or test sample is in a training sample.",
+        description="Leave out of training the ground that a neighbouring tile gives to validation "
+        "or test, and fail when a target of theirs is in a training sample.",
     )
 
     @model_validator(mode="after")
@@ -125,6 +137,20 @@ class SampleConfig(StageConfig):
         EvenSeasons(tuple(map(parse_months, self.season_months)))
         if self.valid_every == 1:
             raise ValueError("valid_every = 1 leaves nothing to train on; expected 0, or 2 or more")
+        return self
+
+    @model_validator(mode="after")
+    def _dates(self) -> Self:
+        ranges = {name: [*map(parse_days, getattr(self, f"{name}_dates"))] for name in HELD}
+        if self.valid_every and any(ranges.values()):
+            raise ValueError("valid_every and dates are given; expected one way to split by time")
+        for first, last in ranges["valid"]:
+            for begin, end in ranges["test"]:
+                if first <= end and begin <= last:
+                    raise ValueError(
+                        f"valid_dates {first}/{last} and test_dates {begin}/{end} have days in "
+                        "common; expected none"
+                    )
         return self
 
     def asked(self) -> list[tuple[str, str, str]]:

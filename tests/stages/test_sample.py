@@ -265,11 +265,69 @@ def test_the_split_by_time_leaks_nothing(tmp_path, files):
 
 
 def test_shared_ground_without_a_split_by_time_is_a_leak(tmp_path, files):
-    with pytest.raises(ConfigError, match=r"leak: the target SENTINEL2A.*\(--valid-every"):
+    with pytest.raises(ConfigError, match=r"leak: a target of valid.*SENTINEL2A.*\(--valid-every"):
         sample(config(tmp_path, files, **valid_set(tmp_path)))
     assert not (tmp_path / "samples").exists()
     both = sample(config(tmp_path, files, **valid_set(tmp_path), check_leaks=False))
     assert len(set(both.counts.values())) == 1
+
+
+def used(folder, roles=("tm1", "t", "target", "tp1")):
+    return {
+        item["properties"][f"s2_{role}_date"][:10] for item in features(folder) for role in roles
+    }
+
+
+@pytest.fixture
+def long_files(tmp_path):
+    """Give a longer season on ground that all data sets share."""
+    tile = Tile(*season(24, 30), cells=(1, 1), regions={"train": 1, "valid": 1, "test": 1})
+    return write_tile(tmp_path, tile)
+
+
+def test_date_ranges_keep_training_validation_and_test_apart(tmp_path, long_files):
+    given = valid_set(tmp_path) | valid_set(tmp_path, "test", "test")
+    dates = {"valid_dates": ("2020-06-12/2020-06-20",), "test_dates": ("2020-08-15", "2020-08-30")}
+    sample(config(tmp_path, long_files, **given, **dates, guard_days=6))
+    assert used(tmp_path / "samples/valid", ("target",)) == {"2020-06-16"}
+    assert used(tmp_path / "samples/test", ("target",)) == {"2020-08-15", "2020-08-30"}
+    train = used(tmp_path / "samples/train")
+    # Images come every fifth day: those of the ranges and their neighbours are missing.
+    assert {"2020-07-01", "2020-07-16", "2020-07-31", "2020-07-21"} <= train
+    assert not train & {f"2020-06-{day}" for day in (11, 16, 21)}
+    assert not train & {f"2020-08-{day}" for day in (10, 15, 20, 25, 30)}
+    with pytest.raises(OutputConflictError, match=r"guard_days 6\.0 against 0"):
+        sample(config(tmp_path, long_files, **given, **dates))
+
+
+def test_validation_and_test_take_turns(tmp_path, long_files):
+    given = valid_set(tmp_path) | valid_set(tmp_path, "test", "test")
+    sample(config(tmp_path, long_files, **given, valid_every=3))
+    assert used(tmp_path / "samples/valid", ("target",)) == {"2020-06-16"}
+    assert used(tmp_path / "samples/test", ("target",)) == {"2020-07-31"}
+    assert not used(tmp_path / "samples/train") & {"2020-06-16", "2020-07-31", "2020-09-14"}
+    given = {"output_train": str(tmp_path / "x"), **valid_set(tmp_path, "y"), "valid_every": 20}
+    with pytest.raises(NoSampleError, match="fewer than 11 days with a clear target"):
+        sample(config(tmp_path, long_files, **given))
+
+
+def test_training_leaves_the_ground_of_a_neighbouring_validation_tile(tmp_path, tile, caplog):
+    optical, radar = season()
+    east = (499_980.0 + 2 * 640 + 200, 5_100_000.0)
+    other = Tile(optical, radar, name="T31TFJ", regions={"valid": 1}, corner=east)
+    tile.regions = {"train": 1}
+    write_tile(tmp_path, other)
+    write_tile(tmp_path, tile)
+    files = write_json(tmp_path, [tile, other])
+    sample(config(tmp_path, files, **valid_set(tmp_path)))
+    found = features(tmp_path / "samples" / "train")
+    assert {item["properties"]["position"][1] for item in found} == {0, 1}
+    assert "T31TEJ: 2 of 6 training positions lie on ground that a neighbouring tile" in caplog.text
+    # Held-out days are held out in all tiles: then no ground is given up.
+    by_time = valid_set(tmp_path, "later") | {"output_train": str(tmp_path / "samples" / "whole")}
+    sample(config(tmp_path, files, **by_time, valid_every=3))
+    found = features(tmp_path / "samples" / "whole")
+    assert {item["properties"]["position"][1] for item in found} == {0, 1, 2}
 
 
 def test_test_sets_have_their_own_regions(tmp_path, tile):
@@ -439,6 +497,12 @@ def test_missing_regions_and_files_say_what_to_run(tmp_path, own_files):
         ({"output_train": None}, "train: 1 layouts and 0 outputs"),
         ({"output_train": None, "acquisition_train": None}, "the outputs are none"),
         ({"valid_every": 1}, "leaves nothing to train on"),
+        ({"valid_dates": ("2020-07",)}, "'2020-07': expected FIRST/LAST as 2018-07-01/2018-09-30"),
+        ({"valid_every": 3, "test_dates": ("2020-07-01",)}, "expected one way to split by time"),
+        (
+            {"valid_dates": ("2020-07-01/2020-07-09",), "test_dates": ("2020-07-09",)},
+            "have days in common",
+        ),
         ({"season_months": ("3-5", "6-8")}, r"missing \[1, 2, 9, 10, 11, 12\]"),
         ({"season_months": ("all",)}, "'all' are no months"),
         ({"acquisitions_test": (LAYOUT,), "outputs_test": ("samples/train",)}, "all different"),
