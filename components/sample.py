@@ -41,6 +41,7 @@ def sample(
     guard_days: float = 0.0,
     conflicts: str = "all_pairs",
     check_leaks: bool = True,
+    workers: int = 0,
     overwrite: bool = False,
 ) -> int:
     """Search samples that fit an acquisition layout, write TFRecords; return how many there are.
@@ -105,6 +106,8 @@ def sample(
         all_pairs: no Sentinel-2 image twice in a sample; historic: no such rule.
     check_leaks
         Keep neighbouring tiles apart; fail when a held-out target is in a training sample.
+    workers
+        Threads that read and write; 0 takes the cores, at most 8.
     overwrite
         Replace an output that was made from other settings or inputs.
     """
@@ -143,6 +146,7 @@ def sample(
             guard_days=guard_days,
             conflicts=conflicts,
             check_leaks=check_leaks,
+            workers=workers,
             overwrite=overwrite,
         )
     )

@@ -76,6 +76,8 @@ class Manifest(BaseModel):
     outputs: tuple[FileRef, ...] = ()
     counts: dict[str, int] = Field(default_factory=dict)
     skipped: tuple[Skipped, ...] = ()
+    checksums: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 of outputs by name, where the stage takes them."""
     code_version: str = Field(default_factory=code_version)
     created: datetime = Field(default_factory=lambda: datetime.now(UTC))
 
@@ -183,6 +185,7 @@ def write(
     *,
     counts: dict[str, int] | None = None,
     skipped: Iterable[Skipped] = (),
+    checksums: dict[str, str] | None = None,
 ) -> Manifest:
     """Write the manifest, last of all: from here on the output is complete.
 
@@ -198,6 +201,8 @@ def write(
         What came out, by name.
     skipped
         What was left out, with reasons.
+    checksums
+        SHA-256 of outputs, by name.
 
     Raises
     ------
@@ -214,7 +219,12 @@ def write(
     entries = [present[output] for output in wanted]
     refs = tuple(FileRef(uri=item.uri, size=item.size, etag=item.etag) for item in entries)
     done = planned.model_copy(
-        update={"outputs": refs, "counts": counts or {}, "skipped": tuple(skipped)}
+        update={
+            "outputs": refs,
+            "counts": counts or {},
+            "skipped": tuple(skipped),
+            "checksums": checksums or {},
+        }
     )
     storage.write_bytes(uri, done.model_dump_json(indent=2).encode())
     return done

@@ -7,15 +7,15 @@ serialised TensorProto of the array. `geoinfo` holds the upper left and lower ri
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-from tensorflow.core.framework import tensor_pb2
 
 from decloud_lib.errors import ShapeError
+from decloud_lib.samples.records import RecordForm
 from decloud_lib.samples.schema import GEOINFO_KEY, SampleSchema
 from decloud_lib.types import Array
 
@@ -23,6 +23,7 @@ RECORDS = ".records"
 FOOTPRINTS = ".geojson"
 
 Corner = tuple[float, float]
+Corners = tuple[Corner, Corner, Corner, Corner]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,38 +32,20 @@ class Sample:
 
     arrays: Mapping[str, Array]
     """By key, in the order of the schema."""
-    corners: tuple[Corner, Corner, Corner, Corner]
+    corners: Corners
     """Longitude and latitude, degrees: upper left, upper right, lower right, lower left."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    """Plain JSON values for the footprint file; training does not read them."""
+    """JSON values and times for the footprint file; training does not read them."""
 
     @property
     def geoinfo(self) -> Array:
         """(4,) float32: upper left lon, lat, lower right lon, lat."""
-        return np.array([*self.corners[0], *self.corners[2]], dtype=np.float32)
+        return geoinfo(self.corners)
 
 
-def serialise_array(array: Array) -> bytes:
-    """Return the serialised TensorProto of an array of numbers or booleans."""
-    proto = tensor_pb2.TensorProto(
-        dtype=tf.as_dtype(array.dtype).as_datatype_enum,
-        tensor_shape=tf.TensorShape(array.shape).as_proto(),
-        tensor_content=array.tobytes(),
-    )
-    content: bytes = proto.SerializeToString(deterministic=True)
-    return content
-
-
-def serialise_sample(sample: Sample) -> bytes:
-    """Return the serialised Example of a sample; equal samples give equal bytes."""
-    arrays = {**sample.arrays, GEOINFO_KEY: sample.geoinfo}
-    features = {
-        key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[serialise_array(array)]))
-        for key, array in arrays.items()
-    }
-    example = tf.train.Example(features=tf.train.Features(feature=features))
-    content: bytes = example.SerializeToString(deterministic=True)
-    return content
+def geoinfo(corners: Corners) -> Array:
+    """Return what records tell of a footprint: (4,) float32, see `Sample.geoinfo`."""
+    return np.array([*corners[0], *corners[2]], dtype=np.float32)
 
 
 def write_shard(folder: Path, number: int, samples: Iterable[Sample], schema: SampleSchema) -> int:
@@ -77,19 +60,37 @@ def write_shard(folder: Path, number: int, samples: Iterable[Sample], schema: Sa
     ShapeError
         A sample does not have the schema's keys, shapes and types.
     """
-    features = []
-    with tf.io.TFRecordWriter(str(folder / f"{number}{RECORDS}")) as writer:
-        for sample_id, sample in enumerate(samples):
+    form, written = RecordForm(schema), []
+    record = form.blank()
+    with (folder / f"{number}{RECORDS}").open("wb") as file:
+        for sample in samples:
             schema.check(sample.arrays)
-            writer.write(serialise_sample(sample))
-            features.append(_feature(sample_id, sample))
+            form.fill(record, {**sample.arrays, GEOINFO_KEY: sample.geoinfo})
+            file.write(record.data)
+            written.append((sample.provenance, sample.corners))
+    text = footprints_json(number, *zip(*written, strict=True))
+    (folder / f"{number}{FOOTPRINTS}").write_text(text, encoding="utf-8")
+    return len(written)
+
+
+def footprints_json(
+    number: int, sources: Iterable[Mapping[str, Any]], corners: Iterable[Corners]
+) -> str:
+    """Return the content of `<number>.geojson`: a polygon per sample, and where it comes from."""
+    features = [
+        {
+            "type": "Feature",
+            "properties": {"sample_id": sample_id, **source},
+            "geometry": {"type": "Polygon", "coordinates": [[*four, four[0]]]},
+        }
+        for sample_id, (source, four) in enumerate(zip(sources, corners, strict=True))
+    ]
     collection = {
         "type": "FeatureCollection",
         "name": f"{number}_geoinfo",
         "features": features,
     }
-    (folder / f"{number}{FOOTPRINTS}").write_text(json.dumps(collection), encoding="utf-8")
-    return len(features)
+    return json.dumps(collection, default=_as_text)
 
 
 def write_shards(
@@ -137,10 +138,8 @@ def _groups(samples: Iterator[Sample], size: int) -> Iterator[list[Sample]]:
         yield group
 
 
-def _feature(sample_id: int, sample: Sample) -> dict[str, Any]:
-    ring = [list(corner) for corner in (*sample.corners, sample.corners[0])]
-    return {
-        "type": "Feature",
-        "properties": {"sample_id": sample_id, **sample.provenance},
-        "geometry": {"type": "Polygon", "coordinates": [ring]},
-    }
+def _as_text(value: object) -> str:
+    """Write times, which JSON does not know, in ISO 8601."""
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds")
+    raise TypeError(f"{value!r} is no JSON value")

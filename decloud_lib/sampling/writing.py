@@ -1,27 +1,38 @@
-"""Write the drawn samples of one data set as shards below a URI."""
+"""Write the drawn samples of one data set as shards below a URI.
 
+Samples are written in the order in which their pixels are read, each to its own place in its shard:
+the order in the shards stays random, and a block of a raster is decoded once.
+"""
+
+import hashlib
+import os
+import shutil
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from threading import Lock
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from decloud_lib import storage
 from decloud_lib.progress import track
-from decloud_lib.raster.footprint import Corners, lonlat_corners
-from decloud_lib.samples.schema import SampleSchema
+from decloud_lib.samples.records import RecordForm
+from decloud_lib.samples.schema import GEOINFO_KEY, SHAPES_FILE, TYPES_FILE, SampleSchema
+from decloud_lib.samples.shards import FOOTPRINTS, RECORDS, footprints_json, geoinfo
 from decloud_lib.sampling.drawing import DrawnSamples
-from decloud_lib.sampling.patches import Patches, keys_of, read_patches
-from decloud_lib.sampling.tile_index import TileIndex
+from decloud_lib.sampling.patches import areas, read_area
+from decloud_lib.sampling.provenance import TABLE, Footprints, SampleTable, provenance
+from decloud_lib.sampling.rasters import OpenRasters
+from decloud_lib.storage.failures import os_errors
 from decloud_lib.types import Array
 
-if TYPE_CHECKING:
-    from decloud_lib.samples.shards import Sample
-
-#: Pixels that are held at a time, bytes: as many shards as fit are read together, one at least.
-_GROUP_BYTES = 256 << 20
+T = TypeVar("T")
+#: Numbered shards and the samples of each.
+_Shards = Sequence[tuple[int, range]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +43,8 @@ class ShardPlan:
     per_shard: int
     """Samples of a full shard."""
     drop_remainder: bool
+    workers: int = 1
+    """Threads that read and write."""
 
     def shards(self, total: int) -> list[range]:
         """Return the samples of each shard."""
@@ -41,22 +54,21 @@ class ShardPlan:
         ]
         return [shard for shard in cut if len(shard) == self.per_shard or not self.drop_remainder]
 
-    def groups(self, total: int) -> Iterator[list[tuple[int, range]]]:
-        """Yield numbered shards that are read together."""
-        sample_bytes = sum(
-            np.dtype(dtype).itemsize * int(np.prod(self.schema.shapes[key]))
-            for key, dtype in self.schema.dtypes.items()
-        )
-        step = max(1, _GROUP_BYTES // max(1, sample_bytes * self.per_shard))
-        numbered = list(enumerate(self.shards(total)))
-        for begin in range(0, len(numbered), step):
-            yield numbered[begin : begin + step]
+
+@dataclass(frozen=True, slots=True)
+class WrittenSet:
+    """The files of a data set."""
+
+    uris: list[str] = field(default_factory=list)
+    checksums: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of each record file, by its name."""
 
 
-def write_data_set(drawn: DrawnSamples, output: str, plan: ShardPlan) -> list[str]:
-    """Write all shards, footprints and schema files of a data set.
+def write_data_set(drawn: DrawnSamples, output: str, plan: ShardPlan) -> WrittenSet:
+    """Write all shards, footprints, the table of the samples and the schema files of a data set.
 
-    Each shard is written locally and brought to the output whole.
+    The files appear whole: all together in a local folder; in a bucket as many at a time as fit
+    into half of the room for temporary files.
 
     Parameters
     ----------
@@ -66,122 +78,105 @@ def write_data_set(drawn: DrawnSamples, output: str, plan: ShardPlan) -> list[st
         Folder or prefix.
     plan
         How it is cut.
-
-    Returns
-    -------
-    URIs of all files.
     """
-    from decloud_lib.samples.shards import FOOTPRINTS, RECORDS, write_shard
-
-    shards = len(plan.shards(len(drawn)))
-    written: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="decloud-") as name:
-        folder = Path(name)
-        work = (
-            (number, shard, patches)
-            for group in plan.groups(len(drawn))
-            for patches in [_read_group(drawn, [shard for _, shard in group], plan)]
-            for number, shard in group
-        )
-        for number, shard, patches in track(work, shards, f"write {output}", "shard"):
-            write_shard(folder, number, assemble(drawn, shard, patches, plan.schema), plan.schema)
-            for suffix in (RECORDS, FOOTPRINTS):
-                path = folder / f"{number}{suffix}"
-                written.append(storage.join(output, path.name))
-                storage.upload(path, written[-1])
-                path.unlink()
-        for path in plan.schema.write(folder):
-            written.append(storage.join(output, path.name))
-            storage.upload(path, written[-1])
+    numbered = list(enumerate(plan.shards(len(drawn))))
+    written, footprints = WrittenSet(), Footprints(drawn)
+    with (
+        storage.staged(storage.join(output, TABLE)) as path,
+        SampleTable(path, drawn.layout, footprints.bounds) as table,
+    ):
+        for part in _parts(numbered, output, plan):
+            written.checksums.update(_write_shards(drawn, footprints, output, part, plan))
+            for number, shard in part:
+                corners = [footprints.of(sample) for sample in shard]
+                sources = [provenance(drawn, sample) for sample in shard]
+                table.add(number, sources, corners)
+                text = footprints_json(number, sources, corners)
+                storage.write_bytes(storage.join(output, f"{number}{FOOTPRINTS}"), text.encode())
+    schema_files = {TYPES_FILE: plan.schema.types_json(), SHAPES_FILE: plan.schema.shapes_json()}
+    for name, text in schema_files.items():
+        storage.write_bytes(storage.join(output, name), text.encode())
+    names = [f"{number}{end}" for number, _ in numbered for end in (RECORDS, FOOTPRINTS)]
+    written.uris.extend(storage.join(output, name) for name in (*names, TABLE, *schema_files))
     return written
 
 
-def assemble(
-    drawn: DrawnSamples, samples: range, patches: Patches, schema: SampleSchema
-) -> Iterator["Sample"]:
-    """Yield samples made of patches that were read.
-
-    Parameters
-    ----------
-    drawn
-        Samples of a data set.
-    samples
-        Which of them.
-    patches
-        See `read_patches`.
-    schema
-        Order of the keys.
-    """
-    from decloud_lib.samples.shards import Sample
-
-    corners = _corners(drawn, samples)
-    for sample in samples:
-        position = int(drawn.rows["position"][sample])
-        rasters = keys_of(drawn, sample, schema)
-        found: dict[str, Array] = {key: patches[at, position] for key, at in rasters.items()}
-        found |= _numbers(drawn, sample)
-        yield Sample(
-            {key: found[key] for key in schema.keys},
-            corners[int(drawn.tile[sample]), position],
-            provenance(drawn, sample),
-        )
+def _parts(numbered: _Shards, output: str, plan: ShardPlan) -> Iterator[_Shards]:
+    """Yield the shards that are written together."""
+    step = len(numbered)
+    if storage.is_s3(output):
+        shard_bytes = RecordForm(plan.schema).length * plan.per_shard
+        step = max(1, shutil.disk_usage(tempfile.gettempdir()).free // 2 // shard_bytes)
+    for begin in range(0, len(numbered), step):
+        yield numbered[begin : begin + step]
 
 
-def provenance(drawn: DrawnSamples, sample: int) -> dict[str, Any]:
-    """Say where a sample comes from: tile, position, products, dates, cloud cover."""
-    index, row = drawn.indexes[int(drawn.tile[sample])], drawn.rows[sample]
-    position = int(row["position"])
-    found: dict[str, Any] = {"tile": index.tile, "position": list(divmod(position, index.shape[1]))}
-    for role, name in enumerate(drawn.layout.names):
-        s2, s1 = int(row["s2"][role]), int(row["s1"][role])
-        if s2 >= 0:
-            image = index.s2[s2]
-            cloud = float(index.catalogue.s2_cloud_percent[s2, position])
-            found[f"s2_{name}"] = image.name
-            found[f"s2_{name}_date"] = image.acquired.isoformat(timespec="milliseconds")
-            found[f"s2_{name}_cloud_percent"] = round(cloud, 3)
-        if s1 >= 0:
-            radar = index.s1[s1]
-            found[f"s1_{name}"] = radar.name
-            found[f"s1_{name}_date"] = radar.acquired.isoformat(timespec="milliseconds")
-            found[f"s1_{name}_time_is_assumed"] = radar.time_is_assumed
-    return found
+def _write_shards(
+    drawn: DrawnSamples, footprints: Footprints, output: str, shards: _Shards, plan: ShardPlan
+) -> dict[str, str]:
+    """Write record files; return the checksum of each, by name."""
+    form = RecordForm(plan.schema)
+    found = areas(drawn, np.arange(shards[0][1].start, shards[-1][1].stop))
+    todo = _Shared(track(found, len(found), f"write {output}", "area"))
+    with ExitStack() as stack, ThreadPoolExecutor(plan.workers) as pool:
+        files = {}
+        for number, shard in shards:
+            path = stack.enter_context(storage.staged(storage.join(output, f"{number}{RECORDS}")))
+            _reserve(path, form.length * len(shard))
+            files[number] = path
+
+        def work(_: int) -> None:
+            record = form.blank()
+            with todo.ended_by_errors(), OpenRasters(drawn.indexes) as rasters:
+                for area in todo:
+                    for sample, arrays in read_area(rasters, drawn, area, plan.schema):
+                        arrays[GEOINFO_KEY] = geoinfo(footprints.of(sample))
+                        form.fill(record, arrays)
+                        number, place = divmod(sample, plan.per_shard)
+                        _write_at(files[number], record, place * form.length)
+
+        with todo.ended_by_errors():
+            list(pool.map(work, range(plan.workers)))
+        names = [path.name for path in files.values()]
+        return dict(zip(names, pool.map(_sha256, files.values()), strict=True))
 
 
-def _numbers(drawn: DrawnSamples, sample: int) -> dict[str, Array]:
-    """Return times (UTC seconds since the epoch) and passes of a sample, by key."""
-    index, row = drawn.indexes[int(drawn.tile[sample])], drawn.rows[sample]
-    found: dict[str, Array] = {}
-    for role, name in enumerate(drawn.layout.names):
-        s2, s1 = int(row["s2"][role]), int(row["s1"][role])
-        if s2 >= 0:
-            found[f"s2_timestamp_{name}"] = _seconds(index.catalogue.s2_time_ms[s2])
-        if s1 >= 0:
-            found[f"s1_timestamp_{name}"] = _seconds(index.catalogue.s1_time_ms[s1])
-            found[f"s1_ascending_{name}"] = np.array(index.s1[s1].ascending, dtype=bool)
-    return found
+class _Shared(Generic[T]):
+    """Items that several threads take one by one."""
+
+    def __init__(self, items: Iterable[T]) -> None:
+        self._items, self._lock = iter(items), Lock()
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        with self._lock:
+            return next(self._items)
+
+    @contextmanager
+    def ended_by_errors(self) -> Iterator[None]:
+        """After an error or an interruption nobody gets another item."""
+        try:
+            yield
+        except BaseException:
+            with self._lock:
+                self._items = iter(())
+            raise
 
 
-def _seconds(time_ms: np.int64) -> Array:
-    return np.array(int(time_ms) / 1000.0, dtype=np.float64)
+def _reserve(path: Path, size: int) -> None:
+    """Make a file of its final size: a disk that is too small is seen before the work."""
+    with os_errors(str(path)), path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, size)
 
 
-def _read_group(drawn: DrawnSamples, shards: list[range], plan: ShardPlan) -> Patches:
-    samples = [sample for shard in shards for sample in shard]
-    return read_patches(drawn, samples, plan.schema)
+def _write_at(path: Path, record: Array, offset: int) -> None:
+    with os_errors(str(path)), path.open("r+b", buffering=0) as file:
+        file.seek(offset)
+        file.write(record.data)
 
 
-def _corners(drawn: DrawnSamples, samples: range) -> dict[tuple[int, int], Corners]:
-    """Return the corners of each (tile, position) that occurs."""
-    places = {(int(drawn.tile[i]), int(drawn.rows["position"][i])) for i in samples}
-    found: dict[tuple[int, int], Corners] = {}
-    for number, index in enumerate(drawn.indexes):
-        found |= _tile_corners(number, index, sorted(at for tile, at in places if tile == number))
-    return found
-
-
-def _tile_corners(
-    number: int, index: TileIndex, positions: list[int]
-) -> dict[tuple[int, int], Corners]:
-    corners = lonlat_corners(index.grid, [index.window(at) for at in positions])
-    return {(number, at): corner for at, corner in zip(positions, corners, strict=True)}
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

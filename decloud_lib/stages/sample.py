@@ -1,6 +1,7 @@
 """Search samples that fit an acquisition layout and write them as TFRecords."""
 
 import logging
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +12,10 @@ from decloud_lib.errors import ConfigError, NoSampleError, OutputConflictError
 from decloud_lib.raster.products.prepared import tile_folder
 from decloud_lib.raster.views import VIEW_END
 from decloud_lib.samples.schema import band_names, check_patchsize, schema_of
+from decloud_lib.samples.shards import RECORDS
 from decloud_lib.sampling.data_sets import DataSetRequest, DrawOptions, draw_all
 from decloud_lib.sampling.drawing import TRAIN, DrawnSamples
+from decloud_lib.sampling.provenance import TABLE
 from decloud_lib.sampling.sources import RoisFile, TilesFile, read_layout, read_rois, read_tiles
 from decloud_lib.sampling.writing import ShardPlan, write_data_set
 from decloud_lib.stages.sample_config import SampleConfig
@@ -22,8 +25,11 @@ logger = logging.getLogger(__name__)
 #: Arrays that are there on demand.
 _CONTENT = ("with_20m_bands", "with_cloud_masks", "with_timestamps")
 _OWN_FILES = re.compile(
-    r"\d+\.(records|geojson)|output_(types|shape)\.json|manifest\.json|\.partial-.*"
+    r"\d+\.(records|geojson)|output_(types|shape)\.json|samples\.parquet|unfinished\.json"
 )
+#: Stands in a folder while its samples are written: what lies there is ours.
+_UNFINISHED = "unfinished.json"
+_MOST_WORKERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +62,7 @@ def sample(config: SampleConfig) -> SampleResult:
     tiles, rois = read_tiles(config.tiles), read_rois(config.rois)
     requests = _requests(config, tiles, rois)
     plans = {found.output: _plan(config, found, tiles, requests) for found in requests}
-    current = {
-        found.output: manifest.is_current(
-            found.manifest_uri, plans[found.output], overwrite=config.overwrite
-        )
-        for found in requests
-    }
+    current = {found.output: _is_current(config, found, plans[found.output]) for found in requests}
     if not all(current.values()):
         options = DrawOptions(**config.model_dump(include=set(DrawOptions.model_fields)))
         drawn = draw_all(requests, tiles, options)
@@ -169,35 +170,74 @@ def _prepared_files(tiles: TilesFile, tile: str) -> list[storage.Entry]:
     return [entry for entry in found if entry.uri.endswith((".tif", VIEW_END))]
 
 
-def _write(
-    config: SampleConfig, found: DataSetRequest, drawn: DrawnSamples, planned: manifest.Manifest
-) -> None:
+def _shard_plan(config: SampleConfig, found: DataSetRequest, drawn: DrawnSamples) -> ShardPlan:
+    """Say how a data set is cut.
+
+    Raises
+    ------
+    NoSampleError
+        Nothing would be written.
+    """
     schema = schema_of(
         found.layout,
         config.patchsize,
         with_dem=drawn.indexes[0].dem is not None,
         **{name: getattr(config, name) for name in _CONTENT},
     )
-    plan = ShardPlan(schema, config.n_samples_per_shard, config.drop_remainder)
-    shards = plan.shards(len(drawn))
-    kept = sum(map(len, shards))
-    if not shards:
+    workers = config.workers or min(os.cpu_count() or 1, _MOST_WORKERS)
+    plan = ShardPlan(schema, config.n_samples_per_shard, config.drop_remainder, workers)
+    if not plan.shards(len(drawn)):
         raise NoSampleError(
             f"{found.name}: {len(drawn)} samples do not fill a shard of "
             f"{config.n_samples_per_shard}; leave out --drop-remainder or make smaller shards"
         )
+    return plan
+
+
+def _write(
+    config: SampleConfig, found: DataSetRequest, drawn: DrawnSamples, planned: manifest.Manifest
+) -> None:
+    plan = _shard_plan(config, found, drawn)
+    shards = plan.shards(len(drawn))
+    kept = sum(map(len, shards))
     if len(shards[-1]) < config.n_samples_per_shard:
-        logger.info("%s: the last shard holds %d samples", found.output, len(shards[-1]))
-    _clear(found.output)
+        logger.info(
+            "%s: the last shard holds %d samples (--drop-remainder leaves it out)",
+            found.output,
+            len(shards[-1]),
+        )
+    _clear(found.output, len(shards), overwrite=config.overwrite)
     written = write_data_set(drawn, found.output, plan)
     counts = {"samples": kept, "shards": len(shards), "possible": drawn.found}
     left_out = [manifest.Skipped(item=f"{len(drawn) - kept} samples", reason="drop_remainder")]
-    skipped = left_out if kept < len(drawn) else []
-    manifest.write(found.manifest_uri, planned, written, counts=counts, skipped=skipped)
+    manifest.write(
+        found.manifest_uri,
+        planned,
+        written.uris,
+        counts=counts,
+        skipped=left_out if kept < len(drawn) else [],
+        checksums=written.checksums,
+    )
+    storage.delete(storage.join(found.output, _UNFINISHED))
 
 
-def _clear(output: str) -> None:
-    """Delete the rest of an earlier run; refuse to touch files that sampling does not make."""
+def _is_current(config: SampleConfig, found: DataSetRequest, planned: manifest.Manifest) -> bool:
+    """Say whether a data set is there already; if not, the rest of an earlier one is ours."""
+    is_ours = manifest.read(found.manifest_uri) is not None
+    is_current = manifest.is_current(found.manifest_uri, planned, overwrite=config.overwrite)
+    if is_ours and not is_current:
+        storage.write_bytes(storage.join(found.output, _UNFINISHED), b"{}")
+    return is_current
+
+
+def _clear(output: str, shards: int, *, overwrite: bool) -> None:
+    """Delete the rest of an earlier run and mark the folder as ours.
+
+    Raises
+    ------
+    OutputConflictError
+        Files that sampling does not make, or samples of another origin without `overwrite`.
+    """
     names = [storage.name_of(uri) for uri in storage.list_children(output)]
     foreign = [name for name in names if not _OWN_FILES.fullmatch(name)]
     if foreign:
@@ -205,9 +245,18 @@ def _clear(output: str) -> None:
             f"{output} holds other files ({', '.join(foreign[:3])}); expected an empty folder or "
             "samples: use another output folder"
         )
-    # The manifest first: from here on the folder is not complete.
-    for name in sorted(names, key=lambda name: (name != manifest.NAME, name)):
-        storage.delete(storage.join(output, name))
+    marker = storage.join(output, _UNFINISHED)
+    if names and _UNFINISHED not in names and not overwrite:
+        raise OutputConflictError(
+            f"{output} holds {len(names)} files without a manifest ({names[0]}, ...), perhaps "
+            "records of the existing system; use another output folder, or --overwrite"
+        )
+    storage.write_bytes(marker, b"{}")
+    for name in names:
+        if name != _UNFINISHED:
+            storage.delete(storage.join(output, name))
+    for name in (TABLE, *(f"{number}{RECORDS}" for number in range(shards))):
+        storage.delete_unfinished(storage.join(output, name))
 
 
 def _count(found: DataSetRequest) -> int:

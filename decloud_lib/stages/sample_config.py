@@ -121,6 +121,12 @@ class SampleConfig(StageConfig):
         "or test, and fail when a target of theirs is in a training sample.",
     )
 
+    workers: int = Field(
+        default=0,
+        ge=0,
+        description="Threads that read and write; 0 takes the machine's cores, at most 8.",
+    )
+
     @model_validator(mode="after")
     def _paired(self) -> Self:
         for split, (layouts, outputs) in self._by_split().items():

@@ -1,11 +1,14 @@
 """The stage `sample` on small prepared tiles."""
 
+import hashlib
 import json
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
+import shapely
 
 from decloud_lib import manifest, storage
 from decloud_lib.errors import (
@@ -170,13 +173,95 @@ def test_one_more_output_leaves_the_others_alone(tmp_path, tile):
 def test_the_rest_of_an_interrupted_run_is_made_anew(tmp_path, files):
     sample(config(tmp_path, files))
     folder = tmp_path / "samples" / "train"
+    assert not (folder / "unfinished.json").exists()
     content = (folder / "0.records").read_bytes()
     (folder / "manifest.json").unlink()
+    (folder / "unfinished.json").write_text("{}")
     (folder / "0.records").write_bytes(b"half")
     (folder / "99.records").write_bytes(b"old")
+    hidden = folder / ".partial-abc" / "0.records"
+    hidden.parent.mkdir()
+    hidden.write_bytes(b"half")
     sample(config(tmp_path, files))
     assert (folder / "0.records").read_bytes() == content
     assert not (folder / "99.records").exists()
+    assert not hidden.exists()
+
+
+def test_a_damaged_output_is_made_anew(tmp_path, files):
+    sample(config(tmp_path, files))
+    shard = tmp_path / "samples" / "train" / "1.records"
+    content = shard.read_bytes()
+    shard.write_bytes(b"cut")
+    sample(config(tmp_path, files))
+    assert shard.read_bytes() == content
+
+
+def test_records_of_the_existing_system_are_not_replaced_unless_asked(tmp_path, files):
+    """They have our file names, and no manifest."""
+    folder = tmp_path / "samples" / "train"
+    folder.mkdir(parents=True)
+    for name in ("0.records", "0.geojson", "output_types.json", "output_shape.json"):
+        (folder / name).write_text("old")
+    with pytest.raises(OutputConflictError, match=r"4 files without a manifest.*--overwrite"):
+        sample(config(tmp_path, files))
+    assert (folder / "0.records").read_text() == "old"
+    sample(config(tmp_path, files, overwrite=True))
+    assert (folder / "0.records").stat().st_size > 100_000
+
+
+def test_an_interrupted_run_leaves_no_shard(tmp_path, own_files):
+    """The last raster cannot be read: nothing appears, and the next run works."""
+    stack = sorted((tmp_path / "S2_PREPARE").rglob("*_FRE_10m.tif"))[4]
+    content = stack.read_bytes()
+    stack.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ProductError, match="damaged or cut short"):
+        sample(config(tmp_path, own_files))
+    folder = tmp_path / "samples" / "train"
+    assert [path.name for path in folder.iterdir()] == ["unfinished.json"]
+    stack.write_bytes(content)
+    result = sample(config(tmp_path, own_files))
+    assert len(features(folder)) == sum(result.counts.values())
+
+
+def test_the_number_of_workers_does_not_change_the_shards(tmp_path, files):
+    checksums = []
+    for workers in (1, 3):
+        output = str(tmp_path / str(workers))
+        sample(config(tmp_path, files, output_train=output, workers=workers))
+        checksums.append(manifest.read(f"{output}/manifest.json").checksums)
+        for name, checksum in checksums[-1].items():
+            content = Path(output, name).read_bytes()
+            assert hashlib.sha256(content).hexdigest() == checksum
+    assert len(checksums[0]) > 5
+    assert checksums[0] == checksums[1]
+
+
+def test_the_table_of_the_samples_is_a_geoparquet_file(tmp_path, files):
+    sample(config(tmp_path, files))
+    folder = tmp_path / "samples" / "train"
+    table = pq.read_table(folder / "samples.parquet")
+    found = features(folder)
+    assert len(table) == len(found)
+    for row, feature in zip(table.to_pylist(), found, strict=True):
+        told = feature["properties"]
+        assert (row["tile"], [row["row"], row["col"]]) == (told["tile"], told["position"])
+        assert row["sample_id"] == told["sample_id"]
+        assert row["s2_target"] == told["s2_target"]
+        assert row["s2_t_date"].isoformat(timespec="milliseconds") == told["s2_t_date"]
+        polygon = shapely.from_wkb(row["geometry"])
+        assert polygon.equals(shapely.geometry.shape(feature["geometry"]))
+        assert polygon.exterior.is_ccw
+        assert polygon.bounds == tuple(row["bbox"].values())
+    geo = json.loads(pq.read_schema(folder / "samples.parquet").metadata[b"geo"])
+    assert (geo["version"], geo["primary_column"]) == ("1.1.0", "geometry")
+    column = geo["columns"]["geometry"]
+    assert (column["encoding"], column["geometry_types"]) == ("WKB", ["Polygon"])
+    everything = shapely.union_all(shapely.from_wkb(table["geometry"].to_pylist()))
+    assert column["bbox"] == pytest.approx(everything.bounds)
+    shards = Counter(table["shard"].to_pylist())
+    assert set(shards) == set(range(len(shards)))
+    assert shards[0] == 10
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path, files):
