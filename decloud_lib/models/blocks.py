@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import keras
-from keras import KerasTensor
+from keras import KerasTensor, ops
 
 
 class SharedLayers:
@@ -11,6 +11,11 @@ class SharedLayers:
 
     All dates pass through one encoder, so a network asks for `conv1_relu` once per date. Names are
     those of the published models (some say `bn`, none normalises), so that weights can be ported.
+
+    Parameters
+    ----------
+    initialiser
+        Keras name of the initialiser of all kernels; biases begin at zero.
     """
 
     def __init__(self, initialiser: str = "glorot_uniform") -> None:
@@ -46,6 +51,24 @@ class SharedLayers:
                 name=name,
             )
         return self._layers[name]
+
+
+def residual_block(layers: SharedLayers, x: KerasTensor, name: str) -> KerasTensor:
+    """Add a tenth of two convolutions to their input, then rectify; keeps the shape.
+
+    Parameters
+    ----------
+    layers
+        Of the network.
+    x
+        (N, H, W, C).
+    name
+        Prefix of the names of the two layers.
+    """
+    filters = x.shape[-1]
+    branch = layers.conv(f"{name}_conv1_relu", filters, 3)(x)
+    branch = layers.conv(f"{name}_conv2", filters, 3, activation=None)(branch)
+    return ops.relu(ops.add(ops.multiply(branch, 0.1), x))
 
 
 def join(tensors: Sequence[KerasTensor]) -> KerasTensor:

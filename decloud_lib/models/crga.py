@@ -1,73 +1,98 @@
-"""Multi-date SAR/optical networks: one shared encoder per date, one decoder."""
+"""Multi-date SAR/optical networks: one shared encoder for the dates t-1, t and t+1, one decoder.
 
-from collections.abc import Sequence
+OS2 networks take an optical image at every date, any of which may be cloudy; OS1 networks take none
+at t. The "impostor" is an OS1 network for samples of OS2 with a SAR image at the target date.
+"""
 
-import keras
+from functools import partial
 
-from decloud_lib.models.blocks import SharedLayers, join
+from decloud_lib.models.assemble import register_network
+from decloud_lib.models.blocks import SharedLayers
+from decloud_lib.models.dates import Features, Tensors, elevation, estimate, first_layers
 from decloud_lib.models.keys import DEM
-from decloud_lib.models.normalise import make_inputs, normalise
-from decloud_lib.models.registry import ModelDefinition, ModelSpec, register
+from decloud_lib.models.trunks import DAVID_STRIDE, UNET_STRIDE, david, unet
 
-#: Three dates, each radar and optical; the optical ones may be cloudy.
-OS2_BRANCHES = (("s1_tm1", "s2_tm1"), ("s1_t", "s2_t"), ("s1_tp1", "s2_tp1"))
-OS2_KEYS = (*(key for branch in OS2_BRANCHES for key in branch), DEM)
+_OS1_KEYS = ("s1_tm1", "s2_tm1", "s1_t", "s1_tp1", "s2_tp1", DEM)
+_OS2_KEYS = ("s1_tm1", "s2_tm1", "s1_t", "s2_t", "s1_tp1", "s2_tp1", DEM)
 
 
-def david(
-    name: str,
-    branches: Sequence[Sequence[str]],
-    spec: ModelSpec,
-    target_key: str = "s2_target",
-) -> keras.Model:
-    """Build a small network without skip connections; branches meet at a quarter of the size only.
-
-    Parameters
-    ----------
-    name
-        Name of the Keras model.
-    branches
-        Sample keys of each date, in order; their channels are joined in this order.
-    spec
-        With or without elevation.
-    target_key
-        Key of the samples that the output estimates.
-
-    Returns
-    -------
-    Model from raw (N, H, W, C) inputs, H and W multiples of 4 (elevation at half the size), to
-    (N, H, W, 4) reflectance, never negative (the last layer is rectified).
-
-    Notes
-    -----
-    Padding 'same' in TensorFlow's convention: a stride of 2 pads only below and to the right, the
-    transposed convolution drops its last row and column.
-    """
-    keys = [key for branch in branches for key in branch]
-    inputs = make_inputs([*keys, DEM] if spec.use_dem else keys)
-    scaled = normalise(inputs)
+def os1(scaled: Tensors, *, radar: str = "s1_t", target: str = "s2_t") -> Tensors:
+    """Build the U-Net of three dates that knows the middle one by its SAR image only."""
     layers = SharedLayers()
-    features = []
-    for branch in branches:
-        x = join([scaled[key] for key in branch])  # (N, H, W, sum of bands)
-        x = layers.conv("conv1_relu", 64, 5)(x)  # (N, H, W, 64)
-        x = layers.conv("conv2_bn_relu", 128, 3, stride=2)(x)  # (N, H/2, W/2, 128)
-        if spec.use_dem:
-            x = join([x, layers.conv("conv1_dem_relu", 64, 3)(scaled[DEM])])  # ... 192
-        features.append(layers.conv("conv3_bn_relu", 256, 3, stride=2)(x))  # (N, H/4, W/4, 256)
-    x = join(features)  # (N, H/4, W/4, 256 * branches)
-    x = layers.deconv("deconv1_bn_relu", 128)(x)  # (N, H/2, W/2, 128)
-    x = layers.deconv("deconv2_bn_relu", 64)(x)  # (N, H, W, 64)
-    x = layers.conv("s2_estim", 4, 5)(x)  # (N, H, W, 4)
-    return keras.Model(inputs, {target_key: x}, name=name)
+    relief = elevation(layers, scaled)
+    both, alone = (("conv1_s1s2_relu", "conv2_bn_relu"), ("conv1_s1_relu", "conv2_bn_relu"))
+    dates = [
+        first_layers(layers, [scaled["s1_tm1"], scaled["s2_tm1"]], relief, both),
+        first_layers(layers, [scaled[radar]], relief, alone),
+        first_layers(layers, [scaled["s1_tp1"], scaled["s2_tp1"]], relief, both),
+    ]
+    return dict(zip((target,), unet(layers, dates), strict=True))
 
 
-register(
-    ModelDefinition(
-        name="crga_os2_david",
-        build=lambda spec: david("crga_os2_david", OS2_BRANCHES, spec),
-        input_keys=OS2_KEYS,
-        stride=4,
-        reach_px=10,
-    )
+def os1_all_bands(scaled: Tensors) -> Tensors:
+    """Build the same with 20 m bands.
+
+    Unlike in the other networks, one more layer mixes the 10 m features, the 20 m bands and the
+    elevation of the outer dates; the middle date has neither.
+    """
+    layers = SharedLayers()
+    relief = elevation(layers, scaled)
+    mix = layers.conv("conv2_20m_bn_relu", 128, 3)
+
+    def outer(date: str) -> Features:
+        images = [scaled[f"s1_{date}"], scaled[f"s2_{date}"]]
+        names = ("conv1_s1s2_relu", "conv2_bn_relu")
+        coarse = layers.conv("conv1_20m_relu", 64, 3)(scaled[f"s2_20m_{date}"])
+        found = first_layers(layers, images, [coarse, *relief], names)
+        return Features(found.full, mix(found.half))  # (N, H/2, W/2, 64 + 128 + 64 -> 128)
+
+    middle = first_layers(layers, [scaled["s1_t"]], (), ("conv1_s1_relu", "conv2_bn_relu"))
+    estimates = unet(layers, [outer("tm1"), middle, outer("tp1")], with_20m=True)
+    return dict(zip(("s2_t", "s2_20m_t"), estimates, strict=True))
+
+
+_UNET = (UNET_STRIDE, 66)
+_DAVID = (DAVID_STRIDE, 10)
+_OS2_ALL_BANDS = (*_OS2_KEYS, *(f"s2_20m_{date}" for date in ("tm1", "t", "tp1")))
+_ALL_TARGETS = ("s2_target", "s2_20m_target")
+
+register_network("crga_os1_unet", os1, _OS1_KEYS, ("s2_t",), _UNET)
+register_network(
+    "crga_os1_unet_impostor",
+    partial(os1, radar="s1_target", target="s2_target"),
+    ("s1_tm1", "s2_tm1", "s1_target", "s1_tp1", "s2_tp1", DEM),
+    ("s2_target",),
+    _UNET,
+)
+register_network(
+    "crga_os1_unet_all_bands",
+    os1_all_bands,
+    (*_OS1_KEYS, "s2_20m_tm1", "s2_20m_tp1"),
+    ("s2_t", "s2_20m_t"),
+    (UNET_STRIDE, 69),
+)
+register_network(
+    "crga_os2_unet",
+    # The only one of the family with another initialiser: variance scaling, fan-in.
+    partial(estimate, trunk=unet, initialiser="lecun_normal"),
+    _OS2_KEYS,
+    ("s2_target",),
+    _UNET,
+)
+register_network(
+    "crga_os2_unet_all_bands",
+    partial(estimate, trunk=unet, targets=_ALL_TARGETS),
+    _OS2_ALL_BANDS,
+    _ALL_TARGETS,
+    (UNET_STRIDE, 67),
+)
+register_network(
+    "crga_os2_david", partial(estimate, trunk=david), _OS2_KEYS, ("s2_target",), _DAVID
+)
+register_network(
+    "crga_os2_david_all_bands",
+    partial(estimate, trunk=david, targets=_ALL_TARGETS),
+    _OS2_ALL_BANDS,
+    _ALL_TARGETS,
+    (DAVID_STRIDE, 11),
 )

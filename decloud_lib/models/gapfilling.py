@@ -1,13 +1,16 @@
 """Deterministic estimates of the target date from its neighbours: no weights, no training."""
 
+from collections.abc import Callable
+from functools import partial
+
 import keras
 from keras import KerasTensor, ops
 
-from decloud_lib.models.normalise import make_inputs, normalise
-from decloud_lib.models.registry import ModelDefinition, ModelSpec, register
+from decloud_lib.models.assemble import assemble
+from decloud_lib.models.dates import Tensors
+from decloud_lib.models.registry import ModelDefinition, register
 
-_DATES = ("s2_timestamp_tm1", "s2_timestamp_target", "s2_timestamp_tp1")
-_KEYS = ("s2_tm1", "s2_tp1", *_DATES)
+Between = Callable[[KerasTensor, KerasTensor, KerasTensor], KerasTensor]
 
 
 def time_ratio(before: KerasTensor, target: KerasTensor, after: KerasTensor) -> KerasTensor:
@@ -28,36 +31,39 @@ def time_ratio(before: KerasTensor, target: KerasTensor, after: KerasTensor) -> 
     return ops.cast(ops.where(same, ops.zeros_like(ratio), ratio), "float32")
 
 
-def linear(spec: ModelSpec) -> keras.Model:
-    """Build linear interpolation in time between the optical images before and after, per pixel."""
-    del spec  # no elevation here
-    inputs, before, after, ratio = _neighbours()
-    estimate = ops.add(before, ops.multiply(ops.subtract(after, before), ratio))
-    return keras.Model(inputs, {"s2_target": estimate}, name="crga_os2_gapfilling")
+def linear(before: KerasTensor, after: KerasTensor, ratio: KerasTensor) -> KerasTensor:
+    """Interpolate linearly in time between the images before and after, per pixel."""
+    change = ops.multiply(ops.subtract(after, before), ratio)
+    return keras.layers.Add(name="s2_estim")([before, change])
 
 
-def nearest(spec: ModelSpec) -> keras.Model:
-    """Build a copy of the optical image that is nearer in time; the earlier one of a tie."""
-    del spec
-    inputs, before, after, ratio = _neighbours()
-    estimate = ops.where(ops.greater(ratio, 0.5), after, before)
-    return keras.Model(inputs, {"s2_target": estimate}, name="nearest_date")
+def nearest(before: KerasTensor, after: KerasTensor, ratio: KerasTensor) -> KerasTensor:
+    """Copy the image that is nearer in time; the earlier one of a tie."""
+    return ops.where(ops.greater(ratio, 0.5), after, before)
 
 
-def _neighbours() -> tuple[dict[str, KerasTensor], KerasTensor, KerasTensor, KerasTensor]:
-    inputs = make_inputs(_KEYS)
-    scaled = normalise(inputs)
-    ratio = ops.reshape(time_ratio(*(scaled[key] for key in _DATES)), (-1, 1, 1, 1))
-    return inputs, scaled["s2_tm1"], scaled["s2_tp1"], ratio
+def _between(scaled: Tensors, *, rule: Between, date: str) -> Tensors:
+    times = (scaled[f"s2_timestamp_{name}"] for name in ("tm1", date, "tp1"))
+    ratio = ops.reshape(time_ratio(*times), (-1, 1, 1, 1))
+    return {f"s2_{date}": rule(scaled["s2_tm1"], scaled["s2_tp1"], ratio)}
 
 
-register(
-    ModelDefinition(
-        name="crga_os2_gapfilling",
-        build=linear,
-        input_keys=_KEYS,
-        trainable=False,
-        aliases=("linear_gap_filling",),
+def _register(name: str, rule: Between, date: str, *aliases: str) -> None:
+    times = tuple(f"s2_timestamp_{item}" for item in ("tm1", date, "tp1"))
+    keys, targets = ("s2_tm1", "s2_tp1", *times), (f"s2_{date}",)
+    register(
+        ModelDefinition(
+            name=name,
+            # No elevation here, so nothing to choose.
+            build=lambda _: assemble(name, keys, targets, partial(_between, rule=rule, date=date)),
+            input_keys=keys,
+            target_keys=targets,
+            trainable=False,
+            aliases=aliases,
+        )
     )
-)
-register(ModelDefinition(name="nearest_date", build=nearest, input_keys=_KEYS, trainable=False))
+
+
+_register("crga_os1_gapfilling", linear, "t")
+_register("crga_os2_gapfilling", linear, "target", "linear_gap_filling")
+_register("nearest_date", nearest, "target")

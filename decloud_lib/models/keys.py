@@ -51,3 +51,11 @@ def kind_of(key: str) -> KeyKind:
     raise ValueError(
         f"sample key {key!r} has no known meaning; expected s1_*, s2_*, s2_20m_* or {DEM}"
     )
+
+
+def is_image(key: str) -> bool:
+    """Say whether there is an image of a known meaning under a sample key."""
+    try:
+        return bool(kind_of(key).bands)
+    except ValueError:
+        return False

@@ -1,22 +1,26 @@
 """The model factory: name -> definition.
 
-A model is a function that builds a Keras network, registered under a name. Third parties register
-theirs at import, and make the import happen with an entry point of the group `decloud.models`.
-This module does not import Keras; looking a model up does.
+A model is a function that builds a Keras network, registered under a name; `assemble` and `Model`
+make such functions. Third parties register theirs at import. The import happens by an entry point
+of the group `decloud.models`, or when the name is `path/to/file.py:NAME`. This module does not
+import Keras; looking a model up does.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from decloud_lib.errors import ConfigError
 from decloud_lib.models.contract import ModelContract, ModelInput, ModelOutput, margin_px
-from decloud_lib.models.keys import DEM, kind_of
+from decloud_lib.models.keys import DEM, is_image, kind_of
 
 if TYPE_CHECKING:
     import keras
@@ -24,8 +28,12 @@ if TYPE_CHECKING:
 
     Tensors: TypeAlias = Mapping[str, KerasTensor]
 
+logger = logging.getLogger(__name__)
+
 ENTRY_POINTS = "decloud.models"
-_BUILT_IN = ("decloud_lib.models.crga", "decloud_lib.models.gapfilling")
+_BUILT_IN = tuple(
+    f"decloud_lib.models.{module}" for module in ("crga", "gapfilling", "meraner", "monthly")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,8 @@ class ModelSpec:
 
     use_dem: bool = True
     """False leaves the elevation out, for places without one."""
+    shapes: Mapping[str, tuple[int, ...]] | None = None
+    """Shape of each array of a sample, for models that take whatever the samples hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +55,10 @@ class ModelDefinition:
     """Takes dict inputs (raw stored values) and gives dict outputs by target key, reflectance."""
     input_keys: tuple[str, ...]
     target_keys: tuple[str, ...] = ("s2_target",)
-    stride: int = 1
-    """Total stride: input sides must be a multiple of it, 10 m pixels."""
-    reach_px: int = 0
-    """How far an output pixel looks, 10 m pixels, worst phase."""
+    stride: int | None = 1
+    """Total stride: input sides must be a multiple of it, 10 m pixels. None: measured."""
+    reach_px: int | None = 0
+    """How far an output pixel looks, 10 m pixels, worst phase. None: measured."""
     trainable: bool = True
     """False for deterministic models."""
     with_scale: bool = False
@@ -64,10 +74,29 @@ class ModelDefinition:
     simulation_keys: tuple[str, ...] = ()
     """Keys of a sample that only `simulate` needs, such as the mask of another date."""
     aliases: tuple[str, ...] = ()
+    source: str = ""
+    """Where it is defined; only a definition of the same source takes its place."""
 
     def keys(self, spec: ModelSpec) -> tuple[str, ...]:
-        """Return the keys of the inputs under a choice of the user."""
-        return tuple(key for key in self.input_keys if key != DEM or spec.use_dem)
+        """Return the keys of the inputs under a choice of the user.
+
+        Raises
+        ------
+        ConfigError
+            The model takes whatever the samples hold, and the choice does not say what that is.
+        """
+        keys = self.input_keys
+        if not keys:
+            if spec.shapes is None:
+                raise ConfigError(
+                    f"model {self.name} names no inputs: it takes the images of the samples, and "
+                    f"can only be used with some; name its input_keys"
+                )
+            keys = tuple(key for key in spec.shapes if self._is_input(key))
+        return tuple(key for key in keys if key != DEM or spec.use_dem)
+
+    def _is_input(self, key: str) -> bool:
+        return key not in self.target_keys and not key.endswith("_target") and is_image(key)
 
     def contract(self, spec: ModelSpec) -> ModelContract:
         """Return the contract of the network that `build` makes."""
@@ -83,14 +112,22 @@ class ModelDefinition:
                     scale=kind.scale,
                 )
             )
+        stride, reach_px = self._geometry(spec)
         return ModelContract(
             name=self.name,
             inputs=tuple(inputs),
             outputs=tuple(_output(key, with_scale=self.with_scale) for key in self.target_keys),
-            stride=self.stride,
-            reach_px=self.reach_px,
-            margin_px=margin_px(self.reach_px, self.stride),
+            stride=stride,
+            reach_px=reach_px,
+            margin_px=margin_px(reach_px, stride),
         )
+
+    def _geometry(self, spec: ModelSpec) -> tuple[int, int]:
+        if self.stride is not None and self.reach_px is not None:
+            return self.stride, self.reach_px
+        from decloud_lib.models.measure import measure_network
+
+        return measure_network(self.build(spec), self.stride)
 
 
 _known: dict[str, ModelDefinition] = {}
@@ -105,14 +142,20 @@ def register(definition: ModelDefinition) -> ModelDefinition:
         Another model has the name already.
     """
     for name in (definition.name, *definition.aliases):
-        if _known.get(name, definition).name != definition.name:
-            raise ConfigError(f"model name {name!r} is taken by {_known[name].name}")
-        _known[name] = definition
+        other = _known.get(name, definition)
+        if (other.name, other.source) != (definition.name, definition.source):
+            place = f" of {other.source}" if other.source else ""
+            raise ConfigError(
+                f"model name {name!r} is taken by {other.name}{place}; choose another"
+            )
+    _known.update(dict.fromkeys((definition.name, *definition.aliases), definition))
     return definition
 
 
 def get(name: str) -> ModelDefinition:
-    """Return a model by name or alias.
+    """Return a model by name or alias, or as `path/to/file.py:NAME`.
+
+    A model is code: such a file is run. Nothing else is looked for in files.
 
     Raises
     ------
@@ -120,10 +163,24 @@ def get(name: str) -> ModelDefinition:
         There is no such model; the message lists the known ones.
     """
     _load()
+    file, name = _split(name)
+    if file is not None:
+        source = _load_file(file)
+        found = sorted(item.name for item in _known.values() if item.source == source)
+        if name not in found:
+            raise ConfigError(
+                f"{file}: no model {name!r}; it registers {', '.join(found) or 'none'}"
+            )
     if name not in _known:
         known = (" = ".join((item, *_known[item].aliases)) for item in names())
-        raise ConfigError(f"no model {name!r}; known: {', '.join(known)}")
+        lost = "".join(f"; {reason}" for reason in _load())
+        raise ConfigError(f"no model {name!r}; known: {', '.join(known)}{lost}")
     return _known[name]
+
+
+def file_of(name: str) -> Path | None:
+    """Return the file that a name asks to run, None for a model that is known by its name."""
+    return _split(name)[0]
 
 
 def names() -> tuple[str, ...]:
@@ -140,11 +197,40 @@ def fitting(keys: set[str]) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1)
-def _load() -> None:
+def _load() -> tuple[str, ...]:
+    """Import the built-in models and those of third parties; return why some are not there."""
     for module in _BUILT_IN:
         importlib.import_module(module)
+    lost = []
     for entry in sorted(metadata.entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
-        entry.load()
+        try:
+            entry.load()
+        except (ImportError, AttributeError, ConfigError) as error:
+            lost.append(f"entry point {entry.name} = {entry.value} cannot be used: {error}")
+            logger.warning("%s", lost[-1])
+    return tuple(lost)
+
+
+def _split(name: str) -> tuple[Path | None, str]:
+    file, _, last = name.rpartition(":")
+    return (Path(file), last) if file.endswith(".py") else (None, name)
+
+
+def _load_file(path: Path) -> str:
+    """Run a file once; return the source of the models that it registers."""
+    if not path.is_file():
+        raise ConfigError(f"{path}: there is no such file; expected Python code with a model")
+    return _run(path.resolve())
+
+
+@lru_cache
+def _run(path: Path) -> str:
+    name = f"decloud_model_file_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{path}: cannot be loaded as Python code")
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    return name
 
 
 def _output(target_key: str, *, with_scale: bool) -> ModelOutput:

@@ -1,8 +1,10 @@
 """Model folders: a TensorFlow SavedModel with two signatures, and its contract beside it.
 
 A folder is loaded without any of the code that built the network. Signature `predict` gives the
-estimates as reflectance. Signature `serving_default` gives, beside them, the historic outputs
-`<tensor>_pad<n>`: multiplied by 10000 and cropped by n pixels on each side.
+estimates as reflectance. Signature `serving_default` gives, beside them, the historic outputs: the
+ten bands as one stack at 10 m, `s2_all_bands_estim`, where the network estimates those at 20 m too;
+and of each tensor `<tensor>_pad<n>`, multiplied by 10000 and cropped by n of its own pixels on each
+side.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,6 +22,7 @@ from decloud_lib.models.registry import ModelDefinition, ModelSpec
 from decloud_lib.types import Array
 
 PADS_PX = (32, 64, 128, 256)
+FINE, COARSE, ALL_BANDS = "s2_estim", "s2_20m_estim", "s2_all_bands_estim"
 PREDICT = "predict"
 SERVE = "serving_default"
 
@@ -90,8 +93,11 @@ class ServedModel:
 def serve_definition(definition: ModelDefinition, spec: ModelSpec | None = None) -> ServedModel:
     """Build a model and make it usable without a folder (deterministic models)."""
     spec = spec or ModelSpec()
-    contract = definition.contract(spec)
-    model = definition.build(spec)
+    return serve_network(definition.build(spec), definition.contract(spec))
+
+
+def serve_network(model: keras.Model, contract: ModelContract) -> ServedModel:
+    """Make a network usable without a folder."""
     return ServedModel(contract, tf.function(_estimator(model, contract), autograph=False))
 
 
@@ -128,7 +134,7 @@ def export_model(
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint(PREDICT, lambda inputs: estimate(**inputs), [specs])
-    archive.add_endpoint(SERVE, lambda inputs: _with_crops(estimate(**inputs)), [specs])
+    archive.add_endpoint(SERVE, lambda inputs: _historic(estimate(**inputs)), [specs])
     archive.write_out(str(folder), verbose=False)
     write_contract(contract, folder)
     return folder
@@ -189,9 +195,14 @@ def _estimator(model: keras.Model, contract: ModelContract) -> Callable[..., _Te
     return estimate
 
 
-def _with_crops(estimates: _Tensors) -> _Tensors:
-    outputs = dict(estimates)
-    for name, tensor in estimates.items():
+def _historic(estimates: _Tensors) -> _Tensors:
+    """Add the stack of all bands, and the crops."""
+    whole = dict(estimates)
+    if FINE in whole and COARSE in whole:
+        nearest = ops.repeat(ops.repeat(whole[COARSE], 2, axis=1), 2, axis=2)
+        whole[ALL_BANDS] = ops.concatenate([whole[FINE], nearest], axis=-1)
+    outputs = dict(whole)
+    for name, tensor in whole.items():
         dn = tensor * (1.0 / S2_SCALE)
         for pad in PADS_PX:
             outputs[f"{name}_pad{pad}"] = dn[:, pad:-pad, pad:-pad, :]
