@@ -1,4 +1,4 @@
-"""What must hold for every network."""
+"""The small network, in detail; `test_family` holds what is true of all."""
 
 from pathlib import Path
 
@@ -10,19 +10,6 @@ from decloud_lib.models import registry
 from decloud_lib.models.registry import ModelSpec
 from decloud_lib.models.store import export_model, load_model, serve_definition
 from decloud_lib.models.training import Optimisation, Trainer
-
-PARAMETERS = {
-    "crga_os2_david": {
-        "conv1_relu": 9_664,
-        "conv2_bn_relu": 73_856,
-        "conv1_dem_relu": 640,
-        "conv3_bn_relu": 442_624,
-        "deconv1_bn_relu": 884_864,
-        "deconv2_bn_relu": 73_792,
-        "s2_estim": 6_404,
-    }
-}
-TRAINABLE = sorted(PARAMETERS)
 
 
 def random_inputs(
@@ -40,54 +27,6 @@ def random_inputs(
     return inputs
 
 
-@pytest.mark.parametrize("name", TRAINABLE)
-def test_parameters_are_the_published_ones(name: str) -> None:
-    model = registry.get(name).build(ModelSpec())
-    found = {layer.name: layer.count_params() for layer in model.layers if layer.count_params()}
-    assert found == PARAMETERS[name]
-    assert model.count_params() == sum(PARAMETERS[name].values())
-
-
-def test_david_has_the_published_size() -> None:
-    assert sum(PARAMETERS["crga_os2_david"].values()) == 1_491_844
-
-
-@pytest.mark.parametrize("name", registry.names())
-@pytest.mark.parametrize("size", [(32, 32), (16, 40)])
-def test_output_has_the_size_of_the_input(name: str, size: tuple[int, int]) -> None:
-    served = serve_definition(registry.get(name))
-    outputs = served.predict(random_inputs(served.contract, *size, n=2))
-    for item in served.contract.outputs:
-        assert outputs[item.tensor].shape == (2, *size, len(item.bands))
-        assert outputs[item.tensor].dtype == np.float32
-
-
-@pytest.mark.parametrize("name", TRAINABLE)
-def test_tiles_with_the_margin_equal_the_whole(name: str) -> None:
-    served = serve_definition(registry.get(name))
-    contract = served.contract
-    margin, window = contract.margin_px, 16 * contract.stride
-    side = window + 2 * margin
-    whole_side = 2 * window + 2 * margin
-    inputs = random_inputs(contract, whole_side, whole_side)
-    whole = served.predict(inputs)["s2_estim"]
-    for row in (0, window):
-        for col in (0, window):
-            tile = {
-                item.key: inputs[item.key][
-                    :,
-                    row // item.factor : (row + side) // item.factor,
-                    col // item.factor : (col + side) // item.factor,
-                ]
-                for item in contract.inputs
-            }
-            inner = served.predict(tile)["s2_estim"][:, margin:-margin, margin:-margin]
-            expected = whole[
-                :, row + margin : row + margin + window, col + margin : col + margin + window
-            ]
-            np.testing.assert_allclose(inner, expected, atol=2e-6)
-
-
 def test_david_reaches_ten_pixels_and_needs_a_margin_of_twelve() -> None:
     served = serve_definition(registry.get("crga_os2_david"))
     assert (served.contract.reach_px, served.contract.margin_px) == (10, 12)
@@ -103,7 +42,7 @@ def test_david_reaches_ten_pixels_and_needs_a_margin_of_twelve() -> None:
     assert reached == served.contract.reach_px
 
 
-@pytest.mark.parametrize("name", TRAINABLE)
+@pytest.mark.parametrize("name", ["crga_os2_david"])
 def test_a_step_of_training_changes_the_loss(name: str) -> None:
     import tensorflow as tf
 
@@ -122,19 +61,6 @@ def test_a_step_of_training_changes_the_loss(name: str) -> None:
     assert scores[1]["loss"] < scores[0]["loss"]
 
 
-@pytest.mark.parametrize("name", registry.names())
-def test_a_saved_model_equals_the_one_in_memory(name: str, tmp_path: Path) -> None:
-    definition, spec = registry.get(name), ModelSpec()
-    model = definition.build(spec)
-    contract = definition.contract(spec)
-    loaded = load_model(export_model(model, definition, tmp_path / "model", contract))
-    assert loaded.contract == contract
-    inputs = random_inputs(contract, 32, 32)
-    tensors = {item.key: inputs[item.key].astype(item.dtype) for item in contract.inputs}
-    expected = model(tensors)["s2_target"].numpy()
-    np.testing.assert_allclose(loaded.predict(inputs)["s2_estim"], expected, atol=1e-6)
-
-
 def test_cropped_outputs_are_reflectance_times_10000(tmp_path: Path) -> None:
     definition, spec = registry.get("crga_os2_david"), ModelSpec()
     contract = definition.contract(spec)
@@ -144,14 +70,6 @@ def test_cropped_outputs_are_reflectance_times_10000(tmp_path: Path) -> None:
     assert outputs["s2_estim_pad64"].shape == (1, 256, 256, 4)
     expected = 10000.0 * outputs["s2_estim"][:, 64:-64, 64:-64]
     np.testing.assert_allclose(outputs["s2_estim_pad64"], expected, rtol=1e-6)
-
-
-def test_without_elevation_the_input_is_gone() -> None:
-    definition, spec = registry.get("crga_os2_david"), ModelSpec(use_dem=False)
-    model = definition.build(spec)
-    assert "dem" not in definition.contract(spec).input_keys
-    assert set(model.input) == set(definition.contract(spec).input_keys)
-    assert model.get_layer("conv3_bn_relu").count_params() == 3 * 3 * 128 * 256 + 256
 
 
 def test_values_are_scaled_inside_and_never_negative() -> None:

@@ -1,3 +1,6 @@
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from decloud_lib.errors import ConfigError
@@ -20,11 +23,81 @@ def test_a_model_can_be_registered_once(monkeypatch: pytest.MonkeyPatch) -> None
     other = registry.ModelDefinition("other", mine.build, ("s2_tm1",), aliases=("mine",))
     with pytest.raises(ConfigError, match="'mine' is taken by mine"):
         registry.register(other)
+    elsewhere = registry.ModelDefinition("mine", mine.build, ("s2_tm1",), source="my_package")
+    with pytest.raises(ConfigError, match="'mine' is taken by mine; choose another"):
+        registry.register(elsewhere)
+    assert registry.get("mine") is mine
 
 
 def test_the_models_that_fit_some_samples_are_found() -> None:
     keys = {*registry.get("nearest_date").input_keys, "s2_target"}
-    assert registry.fitting(keys) == ("crga_os2_gapfilling", "nearest_date")
+    assert {"crga_os2_gapfilling", "nearest_date"} <= set(registry.fitting(keys))
+    assert "crga_os2_david" not in registry.fitting(keys)
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the factory look for entry points anew, and forget what the test registers."""
+    registry.names()
+    monkeypatch.setattr(registry, "_known", dict(registry._known))
+    registry._load.cache_clear()
+    yield
+    registry._load.cache_clear()
+
+
+def install(folder: Path, entry: str, code: str = "") -> None:
+    """Lay a small distribution on the path, as an installer does."""
+    (folder / "clouds_of_mine.py").write_text(code)
+    info = folder / "clouds_of_mine-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: clouds-of-mine\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[decloud.models]\nmine = {entry}\n")
+
+
+COPY = """
+from decloud_lib.models import Model
+
+class CopyOfBefore(Model):
+    def network(self, inputs):
+        return {"s2_target": inputs["s2_tm1"]}
+"""
+
+
+def test_an_installed_package_adds_a_model(
+    fresh: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, "clouds_of_mine:CopyOfBefore", COPY)
+    monkeypatch.syspath_prepend(tmp_path)
+    spec = registry.ModelSpec(shapes={"s2_tm1": (8, 8, 4), "s2_target": (8, 8, 4)})
+    definition = registry.get("CopyOfBefore")
+    assert definition.contract(spec).input_keys == ("s2_tm1",)
+    assert definition.source == "clouds_of_mine"
+
+
+@pytest.mark.parametrize("entry", ["clouds_of_mine:Missing", "no_such_module"])
+def test_a_package_that_cannot_be_loaded_does_not_stop_the_others(
+    fresh: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str
+) -> None:
+    install(tmp_path, entry)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert registry.get("nearest_date").name == "nearest_date"
+    with pytest.raises(ConfigError, match=rf"entry point mine = {entry} cannot be used: "):
+        registry.get("CopyOfBefore")
+
+
+def test_a_model_in_a_file_is_loaded_when_it_is_named_so(fresh: None, tmp_path: Path) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(COPY)
+    assert "CopyOfBefore" not in registry.names()
+    definition = registry.get(f"{path}:CopyOfBefore")
+    assert definition.name == "CopyOfBefore"
+    assert registry.get(f"{path}:CopyOfBefore") is definition
+    assert registry.file_of(f"{path}:CopyOfBefore") == path
+    assert registry.file_of("CopyOfBefore") is None
+    with pytest.raises(ConfigError, match=r"own\.py: no model 'Other'; it registers CopyOfBefore"):
+        registry.get(f"{path}:Other")
+    with pytest.raises(ConfigError, match=r"no\.py: there is no such file"):
+        registry.get(f"{tmp_path / 'no.py'}:Other")
 
 
 @pytest.mark.parametrize(
