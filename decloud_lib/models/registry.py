@@ -163,7 +163,7 @@ def get(name: str) -> ModelDefinition:
         There is no such model; the message lists the known ones.
     """
     _load()
-    file, name = _split(name)
+    file, name = split_name(name)
     if file is not None:
         source = _load_file(file)
         found = sorted(item.name for item in _known.values() if item.source == source)
@@ -178,9 +178,10 @@ def get(name: str) -> ModelDefinition:
     return _known[name]
 
 
-def file_of(name: str) -> Path | None:
-    """Return the file that a name asks to run, None for a model that is known by its name."""
-    return _split(name)[0]
+def split_name(name: str) -> tuple[Path | None, str]:
+    """Return the file that a name asks to run, None where it asks for none, and the bare name."""
+    file, _, last = name.rpartition(":")
+    return (Path(file), last) if file.endswith(".py") else (None, name)
 
 
 def names() -> tuple[str, ...]:
@@ -209,11 +210,6 @@ def _load() -> tuple[str, ...]:
             lost.append(f"entry point {entry.name} = {entry.value} cannot be used: {error}")
             logger.warning("%s", lost[-1])
     return tuple(lost)
-
-
-def _split(name: str) -> tuple[Path | None, str]:
-    file, _, last = name.rpartition(":")
-    return (Path(file), last) if file.endswith(".py") else (None, name)
 
 
 def _load_file(path: Path) -> str:

@@ -22,7 +22,8 @@ class TrainConfig(StageConfig):
         default=(), description="Folders of validation records; the first drives val_*."
     )
     model: str = Field(
-        description="Name of the network, such as crga_os2_david; an unknown name lists all.",
+        description="Name of the network, such as crga_os2_david; an unknown name lists all. One "
+        "of your own: path/to/file.py:NAME, which runs the file.",
         json_schema_extra={"flags": ["-m"]},
     )
     out_savedmodel: str | None = Field(

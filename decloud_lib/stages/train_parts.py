@@ -42,7 +42,7 @@ class Job:
     @property
     def spec(self) -> registry.ModelSpec:
         """What the user chose about the network."""
-        return registry.ModelSpec(use_dem=self.config.use_dem)
+        return _spec(self.config, self.sets[0])
 
     @property
     def folder(self) -> str | None:
@@ -95,7 +95,7 @@ def plan_job(config: TrainConfig) -> Job:
             "leave it out here"
         )
     sets = find_record_sets((config.training_record, *config.valid_records))
-    contract = definition.contract(registry.ModelSpec(use_dem=config.use_dem)).model_copy(
+    contract = definition.contract(_spec(config, sets[0])).model_copy(
         update={
             "layout": sets[0].layout,
             "data_fingerprint": sets[0].fingerprint,
@@ -106,9 +106,11 @@ def plan_job(config: TrainConfig) -> Job:
         item.check(contract, definition.target_keys)
         _weights(config).check(item.schema.keys)
     entries = [entry for item in sets for entry in item.entries]
+    code, _ = registry.split_name(config.model)
+    files = [str(code)] if code is not None else []
     if config.load_ckpt_dir is not None:
-        entry = storage.stat(find_state(config.load_ckpt_dir))
-        entries += [entry] if entry is not None else []
+        files.append(find_state(config.load_ckpt_dir))
+    entries += [entry for file in files if (entry := storage.stat(file)) is not None]
     planned = manifest.plan("train", config, entries)
     return Job(config, definition, contract, sets, planned, experiment_name(config))
 
@@ -122,9 +124,13 @@ def experiment_name(config: TrainConfig) -> str:
 
     count = gpus(config.strategy) * workers(config.strategy)
     return (
-        f"{config.model}_bt{config.batch_size_train}_bv{config.batch_size_valid}"
+        f"{registry.split_name(config.model)[1]}_bt{config.batch_size_train}_bv{config.batch_size_valid}"
         f"_lr{config.learning_rate}_e{config.epochs}_{f'{count}gpus' if count else 'cpu'}"
     )
+
+
+def _spec(config: TrainConfig, training: "RecordSet") -> registry.ModelSpec:
+    return registry.ModelSpec(use_dem=config.use_dem, shapes=training.schema.shapes)
 
 
 def make_trainer(job: Job) -> "Trainer":

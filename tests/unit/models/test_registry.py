@@ -92,8 +92,8 @@ def test_a_model_in_a_file_is_loaded_when_it_is_named_so(fresh: None, tmp_path: 
     definition = registry.get(f"{path}:CopyOfBefore")
     assert definition.name == "CopyOfBefore"
     assert registry.get(f"{path}:CopyOfBefore") is definition
-    assert registry.file_of(f"{path}:CopyOfBefore") == path
-    assert registry.file_of("CopyOfBefore") is None
+    assert registry.split_name(f"{path}:CopyOfBefore") == (path, "CopyOfBefore")
+    assert registry.split_name("CopyOfBefore") == (None, "CopyOfBefore")
     with pytest.raises(ConfigError, match=r"own\.py: no model 'Other'; it registers CopyOfBefore"):
         registry.get(f"{path}:Other")
     with pytest.raises(ConfigError, match=r"no\.py: there is no such file"):
