@@ -207,7 +207,7 @@ def stage_command(name: str, stage: StageCommand) -> click.Command:
         ),
         epilog="\b\nExample:\n  " + stage.example.replace("\n", "\n  "),
         context_settings={"max_content_width": 100},
-        no_args_is_help=True,
+        no_args_is_help=any(field.is_required() for field in config_class.model_fields.values()),
     )
 
 

@@ -96,6 +96,16 @@ STAGES = {
         "decloud make-roi --tiles prepared/tiles.json --output-dir prepared/ROI \\\n"
         "  --datasets train valid --props 0.8 0.2",
     ),
+    "layout list": StageCommand(
+        "decloud_lib.stages.list_layouts:ListLayoutsConfig:list_layouts",
+        "List the acquisition layouts that come with the package.",
+        "decloud layout list",
+    ),
+    "layout show": StageCommand(
+        "decloud_lib.stages.show_layout:ShowLayoutConfig:show_layout",
+        "Show what an acquisition layout asks for, with a picture on demand.",
+        "decloud layout show AL-CRGA-OS2-Occitanie --plot layout.png",
+    ),
     "sample": StageCommand(
         "decloud_lib.stages.sample:SampleConfig:sample",
         "Search samples that fit an acquisition layout and write them as TFRecords.",
@@ -168,7 +178,10 @@ STAGES = {
 }
 
 #: By the first word of the names of their stages.
-GROUPS = {"analyse": CommandGroup("Say what tiles, layouts, images and samples hold, on one page.")}
+GROUPS = {
+    "layout": CommandGroup("List and show acquisition layouts: which images a sample consists of."),
+    "analyse": CommandGroup("Say what tiles, layouts, images and samples hold, on one page."),
+}
 
 COMMANDS: dict[str, StageCommand | LazyCommand | CommandGroup] = {
     **{(word := name.partition(" ")[0]): GROUPS.get(word, stage) for name, stage in STAGES.items()},

@@ -4,19 +4,17 @@ import io
 import logging
 from dataclasses import replace
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from decloud_lib import storage
 from decloud_lib.config import StageConfig
-from decloud_lib.errors import ConfigError, OutputConflictError
+from decloud_lib.errors import ConfigError
 from decloud_lib.inspection.facts import Description
 from decloud_lib.inspection.subject import look_at
 from decloud_lib.raster.products.optical import OpticalSettings
+from decloud_lib.stages.pictures import PictureUri, write_picture
 from decloud_lib.types import Array
 
 logger = logging.getLogger(__name__)
-
-_PICTURE_END = ".png"
 
 
 class InspectConfig(OpticalSettings, StageConfig):
@@ -26,7 +24,7 @@ class InspectConfig(OpticalSettings, StageConfig):
         description="Product, image or raster, delivered or prepared, or a folder of them.",
         json_schema_extra={"positional": True},
     )
-    quicklook: str | None = Field(
+    quicklook: PictureUri | None = Field(
         default=None, description="PNG to be made, .../NAME.png; without it there is no picture."
     )
     size: int = Field(
@@ -36,13 +34,6 @@ class InspectConfig(OpticalSettings, StageConfig):
         description="Longer side of the picture, pixels, at most; a small image is enlarged by a "
         "whole number.",
     )
-
-    @field_validator("quicklook")
-    @classmethod
-    def _check_quicklook(cls, uri: str | None) -> str | None:
-        if uri is not None and not uri.lower().endswith(_PICTURE_END):
-            raise ValueError(f"expected a name that ends with {_PICTURE_END}")
-        return uri
 
     @property
     def settings(self) -> OpticalSettings:
@@ -74,17 +65,9 @@ def inspect(config: InspectConfig) -> Description:
             "--quicklook, or name one product"
         )
     picture = subject.draw(config.size)
-    _write(config.quicklook, _encoded(picture.pixels), overwrite=config.overwrite)
+    write_picture(config.quicklook, _encoded(picture.pixels), overwrite=config.overwrite)
     logger.info("inspect: wrote %s", config.quicklook)
     return replace(subject.description, quicklook=config.quicklook, picture=picture.legend)
-
-
-def _write(uri: str, png: bytes, *, overwrite: bool) -> None:
-    if not overwrite and storage.stat(uri) is not None and storage.read_bytes(uri) != png:
-        raise OutputConflictError(
-            f"{uri}: another picture is there; use another name, or --overwrite"
-        )
-    storage.write_bytes(uri, png)
 
 
 def _encoded(pixels: Array) -> bytes:
