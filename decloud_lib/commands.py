@@ -116,6 +116,16 @@ STAGES = {
         "regions give to train, valid or test. One call makes all sets, so that it can prove that "
         "none leaks into the training.",
     ),
+    "analyse all": StageCommand(
+        "decloud_lib.stages.analyse:AnalyseConfig:analyse",
+        "All analyses on one page.",
+        "decloud analyse all --tiles prepared/tiles.json --rois prepared/ROI/rois.json \\\n"
+        "  --records samples/os2/train samples/os2/valid --layout AL-CRGA-OS2-Occitanie \\\n"
+        "  --out s3://decloud/analysis",
+        "The page, report.html, holds its pictures. Beside it lie the pictures, tables (CSV, JSON) "
+        "and maps (GeoTIFF) of each part. Maps of cloud and validity have cells of 64 px, all "
+        "others of --patchsize.",
+    ),
     "analyse counts": StageCommand(
         "decloud_lib.stages.analyse_counts:AnalyseCountsConfig:analyse_counts",
         "Count the samples of layouts in the regions of each data set.",
@@ -139,6 +149,28 @@ STAGES = {
         "decloud_lib.stages.analyse_gaps:AnalyseGapsConfig:analyse_gaps",
         "Count the time between Sentinel-2 and Sentinel-1 images of each position.",
         "decloud analyse gaps --tiles prepared/tiles.json --out analysis/gaps",
+    ),
+    "analyse images": StageCommand(
+        "decloud_lib.stages.analyse_images:AnalyseImagesConfig:analyse_images",
+        "Compute statistics and histograms of the bands of images.",
+        "decloud analyse images --images prepared/S2_PREPARE/T31TEJ --pattern '*_FRE_10m.tif' \\\n"
+        "  --nodata -10000 --out analysis/images",
+    ),
+    "analyse records": StageCommand(
+        "decloud_lib.stages.analyse_records:AnalyseRecordsConfig:analyse_records",
+        "Show where the samples of record folders lie.",
+        "decloud analyse records --records samples/os2/train samples/os2/valid \\\n"
+        "  --out analysis/records",
+    ),
+    "analyse layout": StageCommand(
+        "decloud_lib.stages.analyse_layout:AnalyseLayoutConfig:analyse_layout",
+        "Advise which S1-S2 gap and time windows a layout should have.",
+        "decloud analyse layout --tiles prepared/tiles.json --layout AL-CRGA-OS2-Occitanie \\\n"
+        "  --gaps 24 36 48 72 --inner-days 2 4 6 8 10 --outer-days 15 20 30 --min-samples 5000 \\\n"
+        "  --out analysis/layout",
+        "Tries all combinations, tabulates their samples, and recommends the smallest gap and "
+        "windows that reach what is wanted. The layout it recommends is written as JSON, for "
+        "'decloud sample'.",
     ),
     "train": StageCommand(
         "decloud_lib.stages.train:TrainConfig:train",

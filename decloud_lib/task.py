@@ -99,6 +99,20 @@ def write_quarantine(report: Artifact, prepared: str) -> int:
     return len(records)
 
 
+def write_page(page: Artifact, uri: str) -> None:
+    """Show a page that a stage wrote.
+
+    Parameters
+    ----------
+    page
+        HTML artifact.
+    uri
+        The page; pictures must be inside it.
+    """
+    page.metadata.update(source=uri)
+    _write(page, storage.read_text(uri))
+
+
 def write_metrics(artifact: Artifact, values: Mapping[str, float]) -> None:
     """Show numbers in the UI, and keep them as JSON in the artifact's file.
 

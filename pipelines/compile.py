@@ -8,6 +8,7 @@ from typing import Any
 import click
 from kfp import compiler
 
+from pipelines.analysis import analysis
 from pipelines.preprocessing import preprocessing
 from pipelines.reconstruction import reconstruction, reconstruction_series
 from pipelines.sampling import sampling
@@ -16,6 +17,7 @@ from pipelines.training import training
 PIPELINES: dict[str, Callable[..., Any]] = {
     "preprocessing": preprocessing,
     "sampling": sampling,
+    "analysis": analysis,
     "training": training,
     "reconstruction": reconstruction,
     "reconstruction-series": reconstruction_series,

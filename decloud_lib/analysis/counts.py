@@ -1,7 +1,6 @@
 """How many samples each layout finds in the regions of each data set."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,23 +8,11 @@ import numpy as np
 from decloud_lib.analysis.drawing import draw_counts
 from decloud_lib.analysis.ground import NamedLayout, Places
 from decloud_lib.analysis.parts import Cell, Figure, Part, Table
-from decloud_lib.arrays.layout import Conflicts, LayoutSearch
+from decloud_lib.analysis.rules import CountRules, Seasons
+from decloud_lib.arrays.draw_rules import ConstantPerPosition, in_season
 from decloud_lib.progress import track
 from decloud_lib.sampling.drawing import DataSetSearch, search_data_set
 from decloud_lib.types import Array
-
-SEASONS = ("Dec-Feb", "Mar-May", "Jun-Aug", "Sep-Nov")
-
-
-@dataclass(frozen=True, slots=True)
-class CountRules:
-    """How samples are counted."""
-
-    conflicts: Conflicts
-    seed: int
-    """Of random cloud bounds."""
-    per_position: int | None = None
-    """Also count at most so many samples of each patch position."""
 
 
 def count_part(
@@ -50,14 +37,14 @@ def count_part(
     constant = () if rules.per_position is None else (f"at most {rules.per_position} per position",)
     columns = ("layout", "data set", "samples", *constant, "positions with samples", "positions")
     rows = tuple(
-        (layout, dataset, *_cells(found, constant=bool(constant)))
+        (layout, dataset, *_cells(found, len(columns) + len(rules.seasons.names) - 2))
         for (layout, dataset), found in counted.items()
     )
     note = (
         "Positions are patches side by side that lie wholly in the region. Seasons are those of "
         "the reference image. Empty: the layout needs Sentinel-1 and the tiles have none."
     )
-    table = Table("counts", "Samples per layout", (*columns, *SEASONS), rows, note)
+    table = Table("counts", "Samples per layout", (*columns, *rules.seasons.names), rows, note)
     series = {
         dataset: [_total(counted[layout.name, dataset]) for layout in layouts]
         for dataset in regions
@@ -87,17 +74,14 @@ def count_part(
     )
 
 
-def season_of(times_ms: Array) -> Array:
-    """Return (D,) int, which of `SEASONS` times (UTC milliseconds) fall in."""
-    months = times_ms.astype("datetime64[ms]").astype("datetime64[M]").astype(np.int64) % 12
-    return np.asarray((months + 1) % 12 // 3)
-
-
-def by_season(search: LayoutSearch) -> Array:
-    """Return (4,) int64 samples by the season of the reference image."""
-    per_date = search.counts.sum(axis=0)
-    season = season_of(search.catalogue.s2_time_ms)
-    return np.array([per_date[season == number].sum() for number in range(len(SEASONS))])
+def samples_by_season(found: DataSetSearch, seasons: Seasons) -> Array:
+    """Return (seasons,) int64 samples by the season of the reference date."""
+    total = np.zeros(len(seasons.months), np.int64)
+    for search in found.searches:
+        per_date = search.counts.sum(axis=0)
+        for number, months in enumerate(seasons.months):
+            total[number] += per_date[in_season(search.catalogue.s2_time_ms, months)].sum()
+    return total
 
 
 def search_layout(layout: NamedLayout, places: Places, rules: CountRules) -> DataSetSearch | None:
@@ -120,7 +104,9 @@ def _count(layout: NamedLayout, places: Places, rules: CountRules) -> dict[str, 
         "positions": sum(len(one) for one in per_tile),
         "seasons": dict(
             zip(
-                SEASONS, sum(map(by_season, found.searches), np.zeros(4, int)).tolist(), strict=True
+                rules.seasons.names,
+                samples_by_season(found, rules.seasons).tolist(),
+                strict=True,
             )
         ),
         "tiles": {
@@ -128,16 +114,16 @@ def _count(layout: NamedLayout, places: Places, rules: CountRules) -> dict[str, 
         },
     }
     if rules.per_position is not None:
-        limited = sum(np.minimum(one, rules.per_position).sum() for one in per_tile)
-        counted["limited_samples"] = int(limited)
+        rule = ConstantPerPosition(rules.per_position)
+        counted["limited_samples"] = rule.size(found.population)
         counted["per_position"] = rules.per_position
     return counted
 
 
-def _cells(found: dict[str, Any] | None, *, constant: bool) -> tuple[Cell, ...]:
+def _cells(found: dict[str, Any] | None, width: int) -> tuple[Cell, ...]:
     if found is None:
-        return (None,) * (3 + constant + len(SEASONS))
-    limited = (found["limited_samples"],) if constant else ()
+        return (None,) * width
+    limited = (found["limited_samples"],) if "limited_samples" in found else ()
     return (
         found["samples"],
         *limited,

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from decloud_lib.raster.footprint import is_geographic
 from decloud_lib.types import Array, Grid
 
 _DPI = 110
@@ -30,6 +33,28 @@ class MapPanel:
     """First and last value of the colours; the range of the values where None."""
     colours: str = "viridis"
     """Name of a matplotlib colour map."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CellGrid:
+    """A table of counts that is shown in colours."""
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: Array
+    """(rows, columns) int."""
+    strong: Array
+    """(rows, columns) bool: written in bold."""
+    boxed: tuple[int, int] | None
+    """Row and column of the cell that is framed."""
+    axis: tuple[str, str]
+    """Labels of the columns and of the rows."""
+
+    def transposed(self) -> "CellGrid":
+        """Return the table with rows for columns."""
+        boxed = None if self.boxed is None else (self.boxed[1], self.boxed[0])
+        axis = (self.axis[1], self.axis[0])
+        return CellGrid(self.columns, self.rows, self.values.T, self.strong.T, boxed, axis)
 
 
 def draw_maps(panels: Sequence[MapPanel], grid: Grid, title: str) -> bytes:
@@ -214,3 +239,140 @@ def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
+
+
+def draw_band_histograms(
+    bands: Sequence[str], histogram: tuple[Array, Array], means: Sequence[float], title: str
+) -> bytes:
+    """Draw the density of each band over the range in which nearly all values lie.
+
+    Parameters
+    ----------
+    bands
+        Names.
+    histogram
+        (bins + 1,) edges and (bands, bins) counts.
+    means
+        Mean of each band.
+    title
+        Heading of the picture.
+    """
+    edges, counts = histogram
+    figure = Figure(figsize=(9.0, 3.8), layout="constrained", dpi=_DPI)
+    axes = figure.add_subplot()
+    width = np.diff(edges)
+    for number, (band, row, mean) in enumerate(zip(bands, counts, means, strict=True)):
+        colour = _COLOURS[number % len(_COLOURS)]
+        density = 100 * row / max(int(row.sum()), 1) / width
+        axes.stairs(density, edges, color=colour, label=band, linewidth=1.3)
+        if np.isfinite(mean):
+            axes.axvline(mean, color=colour, linestyle="--", linewidth=0.8, alpha=0.7)
+    axes.set_xlim(*_central_range(edges, counts))
+    axes.set_ylim(bottom=0)
+    axes.set_title(title, fontsize=11)
+    axes.set_xlabel("stored value", fontsize=9)
+    axes.set_ylabel("% of the pixels per unit", fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.3, linewidth=0.6)
+    axes.legend(frameon=False, fontsize=9, ncols=2)
+    return _png(figure)
+
+
+def _central_range(edges: Array, counts: Array) -> tuple[float, float]:
+    """Return the range between the 0.1 % and the 99.9 % quantile of all bands together."""
+    running = np.cumsum(counts.sum(axis=0))
+    if not running[-1]:
+        return float(edges[0]), float(edges[-1])
+    low = int(np.searchsorted(running, 0.001 * running[-1], side="right"))
+    high = int(np.searchsorted(running, 0.999 * running[-1]))
+    return float(edges[low]), float(edges[high + 1])
+
+
+def draw_footprints(polygons: Array, counts: Array, crs: str, title: str) -> bytes:
+    """Draw polygons in the colour of their number.
+
+    Parameters
+    ----------
+    polygons : (N, corners, 2)
+        x and y, units of the CRS. Larger ones are drawn below smaller ones.
+    counts : (N,)
+        Numbers.
+    crs
+        For the labels.
+    title
+        Heading of the picture.
+    """
+    low, high = polygons.min(axis=(0, 1)), polygons.max(axis=(0, 1))
+    aspect = (high[1] - low[1]) / (high[0] - low[0])
+    figure = Figure(
+        figsize=(8.6, min(max(6.6 * aspect, 2.0), 10.0) + 1.0), layout="constrained", dpi=_DPI
+    )
+    axes = figure.add_subplot()
+    extent = np.ptp(polygons, axis=1).max(axis=1)
+    order = np.argsort(-extent, kind="stable")
+    shown = PolyCollection(
+        [*polygons[order]], array=counts[order], cmap="viridis", edgecolor="white", linewidth=0.3
+    )
+    shown.set_clim(0, max(float(counts.max()), 1.0))
+    axes.add_collection(shown)
+    margin = 0.04 * max(high - low)
+    axes.set_xlim(low[0] - margin, high[0] + margin)
+    axes.set_ylim(low[1] - margin, high[1] + margin)
+    degrees = is_geographic(crs)
+    axes.set_aspect(1 / np.cos(np.radians((low[1] + high[1]) / 2)) if degrees else "equal")
+    axes.set_title(title, fontsize=11)
+    axes.set_facecolor("#f3f5f6")
+    if degrees:
+        axes.set_xlabel(f"longitude, degrees ({crs})", fontsize=8)
+        axes.set_ylabel("latitude, degrees", fontsize=8)
+        axes.tick_params(labelsize=7)
+    else:
+        _label_coordinates(axes, crs, first=True)
+    bar = figure.colorbar(shown, ax=axes, shrink=0.85, pad=0.02)
+    bar.set_label("samples per footprint", fontsize=9)
+    bar.ax.tick_params(labelsize=8)
+    bar.ax.yaxis.set_major_locator(MaxNLocator(8, integer=True))
+    return _png(figure)
+
+
+def draw_cells(cells: CellGrid, title: str) -> bytes:
+    """Draw a table of counts, coloured on a logarithmic scale.
+
+    Parameters
+    ----------
+    cells
+        The table.
+    title
+        Heading of the picture.
+    """
+    n_rows, n_columns = cells.values.shape
+    size = (max(5.5, 1.6 + 0.92 * n_columns), 1.5 + 0.42 * n_rows)
+    figure = Figure(figsize=size, layout="constrained", dpi=_DPI)
+    axes = figure.add_subplot()
+    highest = max(float(cells.values.max()), 1.0)
+    shades = np.log1p(cells.values) / np.log1p(highest)
+    axes.imshow(shades, cmap="YlGnBu", vmin=0, vmax=1.15, aspect="auto")
+    for (row, column), value in np.ndenumerate(cells.values):
+        axes.text(
+            column,
+            row,
+            f"{value:,}",
+            ha="center",
+            va="center",
+            fontsize=9,
+            color="white" if shades[row, column] > 0.68 else "#1d2a33",
+            fontweight="bold" if cells.strong[row, column] else "normal",
+        )
+    if cells.boxed is not None:
+        row, column = cells.boxed
+        frame = Rectangle(
+            (column - 0.48, row - 0.48), 0.96, 0.96, fill=False, edgecolor="#c0392b", linewidth=2.5
+        )
+        axes.add_patch(frame)
+    axes.set_xticks(np.arange(n_columns), cells.columns, fontsize=9)
+    axes.set_yticks(np.arange(n_rows), cells.rows, fontsize=9)
+    axes.set_xlabel(cells.axis[0], fontsize=9)
+    axes.set_ylabel(cells.axis[1], fontsize=9)
+    axes.set_title(title, fontsize=11)
+    axes.tick_params(length=0)
+    return _png(figure)

@@ -1,7 +1,11 @@
 """Settings that several analyses share."""
 
+from dataclasses import replace
+
 from pydantic import Field, JsonValue, field_validator
 
+from decloud_lib.analysis.rules import CountRules, Seasons
+from decloud_lib.arrays.draw_rules import EvenSeasons, parse_months
 from decloud_lib.arrays.layout import Conflicts
 from decloud_lib.config import StageConfig
 from decloud_lib.samples.schema import check_patchsize
@@ -49,6 +53,29 @@ class SearchSettings(TilesSettings):
         "historic: no such rule, for the counts of the existing system.",
     )
     seed: int = Field(default=0, ge=0, description="Seed of random cloud bounds.")
+    season_months: tuple[str, ...] = Field(
+        default=("3-5", "6-8", "9-11", "12-2"),
+        description="Months of each season of the reference date.",
+    )
+
+    @field_validator("season_months")
+    @classmethod
+    def _whole_year(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        EvenSeasons(tuple(map(parse_months, value)))
+        return value
+
+    def rules(self) -> CountRules:
+        """Return how samples are counted."""
+        seasons = Seasons(tuple(map(parse_months, self.season_months)))
+        return CountRules(self.conflicts, self.seed, seasons)
+
+
+class DataSetSettings(SearchSettings):
+    """Which data set."""
+
+    dataset: str = Field(
+        default="train", description="Data set whose regions count, where regions are given."
+    )
 
 
 class LayoutsSettings(SearchSettings):
@@ -60,3 +87,23 @@ class LayoutsSettings(SearchSettings):
         "files; all shipped ones where none is given.",
         json_schema_extra={"flags": ["--al-root-dir", "--acquisition-layouts"]},
     )
+
+
+class CountSettings(LayoutsSettings):
+    """What else is counted."""
+
+    constant: bool = Field(
+        default=False, description="Also count at most a number of samples per patch position."
+    )
+    constant_nb: int = Field(default=10, ge=1, description="That number.")
+
+    def rules(self) -> CountRules:
+        """Return how samples are counted."""
+        return replace(super().rules(), per_position=self.constant_nb if self.constant else None)
+
+
+class GapSettings(TilesSettings):
+    """Bins of the S1-S2 gaps."""
+
+    nbins: int = Field(default=8, ge=2, description="Bins of the S1-S2 gaps; the last one is open.")
+    quant: float = Field(default=12.0, gt=0, description="Width of such a bin, hours.")

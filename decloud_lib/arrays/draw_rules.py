@@ -114,7 +114,7 @@ class EvenSeasons:
 
     def ranks(self, population: Population, count: int, rng: np.random.Generator) -> Array:
         """Choose a season for each sample, then the next one of the season."""
-        columns = [[_in_season(times, s) for times in population.times_ms] for s in self.seasons]
+        columns = [[in_season(times, s) for times in population.times_ms] for s in self.seasons]
         sizes = [
             sum(
                 int(counts[:, of].sum()) for counts, of in zip(population.counts, mine, strict=True)
@@ -157,7 +157,7 @@ def _by_position(population: Population) -> Array:
     return np.concatenate([np.zeros(0, np.int64), *(c.sum(axis=1) for c in population.counts)])
 
 
-def _in_season(times_ms: Array, season: Sequence[int]) -> Array:
+def in_season(times_ms: Array, season: Sequence[int]) -> Array:
     """Return (dates,) bool: dates whose month is in a season."""
     months = times_ms.astype("datetime64[ms]").astype("datetime64[M]").astype(np.int64) % 12 + 1
     found: Array = np.isin(months, season)

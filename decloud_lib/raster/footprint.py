@@ -1,10 +1,13 @@
-"""Corners of windows in longitude and latitude, and boxes in other projections."""
+"""Corners of windows in longitude and latitude, and places and boxes in other projections."""
 
 from collections.abc import Sequence
 
 import numpy as np
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
 from rasterio.warp import transform
 
+from decloud_lib.errors import ConfigError
 from decloud_lib.types import Array, Grid, Window
 
 Corners = tuple[tuple[float, float], tuple[float, float], tuple[float, float], tuple[float, float]]
@@ -58,3 +61,58 @@ def boxes_in(boxes: Array, crs: str, other: str) -> Array:
     east, north = transform(crs, other, xs.ravel(), ys.ravel())
     east, north = (np.reshape(values, xs.shape) for values in (east, north))
     return np.stack([east.min(1), north.min(1), east.max(1), north.max(1)], axis=1)
+
+
+def utm_crs(lon: float, lat: float) -> str:
+    """Return the UTM zone (WGS 84) of a place as `EPSG:<code>`, without Norway's exceptions."""
+    zone = min(max(int((lon + 180) // 6) + 1, 1), 60)
+    return f"EPSG:{(32600 if lat >= 0 else 32700) + zone}"
+
+
+def is_geographic(crs: str) -> bool:
+    """Say whether coordinates of a CRS are degrees.
+
+    Raises
+    ------
+    ConfigError
+        There is no such CRS.
+    """
+    return bool(_parsed(crs).is_geographic)
+
+
+def project(points: Array, crs: str) -> Array:
+    """Turn places in longitude and latitude into coordinates of a CRS.
+
+    Parameters
+    ----------
+    points : (..., 2) float64
+        Longitude and latitude, degrees, EPSG:4326.
+    crs
+        `EPSG:<code>` or WKT.
+
+    Returns
+    -------
+    (..., 2) float64 x and y, CRS units.
+
+    Raises
+    ------
+    ConfigError
+        There is no such CRS, or it has no coordinates for a place.
+    """
+    flat = np.asarray(points, np.float64).reshape(-1, 2)
+    if not len(flat):
+        return flat.reshape(points.shape)
+    xs, ys = transform("EPSG:4326", _parsed(crs), flat[:, 0], flat[:, 1])
+    found = np.stack([xs, ys], axis=-1).reshape(points.shape)
+    if not np.isfinite(found).all():
+        raise ConfigError(f"{crs} has no coordinates for some places; choose another --crs")
+    return found
+
+
+def _parsed(crs: str) -> CRS:
+    try:
+        return CRS.from_user_input(crs)
+    except CRSError as error:
+        raise ConfigError(
+            f"{crs}: no coordinate reference system; expected EPSG:<code> or WKT"
+        ) from error

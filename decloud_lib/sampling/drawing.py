@@ -58,6 +58,14 @@ class DataSetSearch:
         """Number of samples."""
         return sum(search.total for search in self.searches)
 
+    @property
+    def population(self) -> Population:
+        """How many samples there are per tile, position and reference date."""
+        return Population(
+            tuple(search.counts for search in self.searches),
+            tuple(index.catalogue.s2_time_ms for index in self.indexes),
+        )
+
     def draw(
         self, limit: int | None, rng: np.random.Generator, rule: DrawRule | None = None
     ) -> DrawnSamples:
@@ -82,11 +90,7 @@ class DataSetSearch:
         total = self.total
         if total == 0:
             raise NoSampleError(self._nothing_found())
-        population = Population(
-            tuple(search.counts for search in self.searches),
-            tuple(index.catalogue.s2_time_ms for index in self.indexes),
-        )
-        rule = rule or AnySample()
+        population, rule = self.population, rule or AnySample()
         one_pass = rule.size(population)
         count = one_pass if limit is None else min(limit, one_pass)
         if count > MOST_SAMPLES:

@@ -1,18 +1,13 @@
 """Count the time between Sentinel-2 and Sentinel-1 images."""
 
-from pydantic import Field
-
 from decloud_lib.analysis.gaps import GapBins, gaps_part
 from decloud_lib.analysis.ground import Ground
-from decloud_lib.analysis.settings import TilesSettings
+from decloud_lib.analysis.settings import GapSettings
 from decloud_lib.analysis.writing import Analysis, AnalysisResult
 
 
-class AnalyseGapsConfig(TilesSettings):
+class AnalyseGapsConfig(GapSettings):
     """Settings of `analyse gaps`."""
-
-    nbins: int = Field(default=8, ge=2, description="Number of bins; the last one is open.")
-    quant: float = Field(default=12.0, gt=0, description="Width of a bin, hours.")
 
 
 def analyse_gaps(config: AnalyseGapsConfig) -> AnalysisResult:

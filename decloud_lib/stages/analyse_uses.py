@@ -1,20 +1,13 @@
 """Map how often the samples of layouts use the images of each position."""
 
-from pydantic import Field
-
-from decloud_lib.analysis.counts import CountRules
 from decloud_lib.analysis.ground import Ground, layout_files, load_layouts
-from decloud_lib.analysis.settings import LayoutsSettings
+from decloud_lib.analysis.settings import DataSetSettings, LayoutsSettings
 from decloud_lib.analysis.uses import uses_part
 from decloud_lib.analysis.writing import Analysis, AnalysisResult
 
 
-class AnalyseUsesConfig(LayoutsSettings):
+class AnalyseUsesConfig(LayoutsSettings, DataSetSettings):
     """Settings of `analyse uses`."""
-
-    dataset: str = Field(
-        default="train", description="Data set whose regions count, where regions are given."
-    )
 
 
 def analyse_uses(config: AnalyseUsesConfig) -> AnalysisResult:
@@ -28,9 +21,10 @@ def analyse_uses(config: AnalyseUsesConfig) -> AnalysisResult:
         The folder holds another analysis.
     """
     ground, layouts = Ground(config.tiles, config.rois), load_layouts(config.layouts)
-    rules = CountRules(config.conflicts, config.seed)
     inputs = ground.inputs(layout_files(config.layouts))
     analysis = Analysis("analyse uses", config, "Use of the images", config.out, inputs)
     return analysis.run(
-        lambda: [uses_part(layouts, ground.places(config.patchsize, config.dataset), rules)]
+        lambda: [
+            uses_part(layouts, ground.places(config.patchsize, config.dataset), config.rules())
+        ]
     )

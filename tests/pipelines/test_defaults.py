@@ -12,13 +12,13 @@ from decloud_lib.commands import STAGES
 from decloud_lib.config import StageConfig
 from pipelines.compile import PIPELINES
 
-#: What a pipeline does with a task per product, what only shows something, and single analyses.
-WITHOUT_COMPONENT = {
-    "prepare",
-    "inspect",
-    *(name for name in STAGES if name.startswith("analyse ")),
-}
-NAMES = [name.replace("-", "_") for name in STAGES if name not in WITHOUT_COMPONENT]
+#: What a pipeline does with a task per product, and what only shows something.
+WITHOUT_COMPONENT = {"prepare", "inspect"}
+#: The component of a group runs the stage that does all.
+STAGE_OF = {name.removesuffix(" all").replace("-", "_"): name for name in STAGES}
+NAMES = [
+    name for name, stage in STAGE_OF.items() if stage not in WITHOUT_COMPONENT and " " not in name
+]
 
 
 def component(name: str) -> Any:
@@ -26,7 +26,7 @@ def component(name: str) -> Any:
 
 
 def config_class(name: str) -> type[StageConfig]:
-    module, class_name, _ = STAGES[name.replace("_", "-")].target.split(":")
+    module, class_name, _ = STAGES[STAGE_OF[name]].target.split(":")
     found: type[StageConfig] = getattr(importlib.import_module(module), class_name)
     return found
 
