@@ -29,6 +29,7 @@ def reconstruct(
     min_days: Optional[float] = None,
     max_days: Optional[float] = None,
     batch_size: int = 1,
+    engine: str = "rasterio",
     readers: int = 2,
     overwrite: bool = False,
 ) -> str:
@@ -72,6 +73,8 @@ def reconstruct(
         Largest distance of a neighbour, days; -1: as the network was trained.
     batch_size
         Windows per call of the network.
+    engine
+        What reads the images: rasterio or otb (Orfeo ToolBox).
     readers
         Threads that read ahead.
     overwrite
@@ -101,6 +104,7 @@ def reconstruct(
             min_days=min_days,
             max_days=max_days,
             batch_size=batch_size,
+            engine=engine,
             readers=readers,
             overwrite=overwrite,
         )

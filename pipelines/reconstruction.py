@@ -27,6 +27,7 @@ def reconstruction(
     min_days: float = -1.0,
     max_days: float = -1.0,
     batch_size: int = 1,
+    engine: str = "rasterio",
     overwrite: bool = False,
 ) -> str:
     """Rebuild one cloudy Sentinel-2 date; returns the URI of the image.
@@ -69,6 +70,8 @@ def reconstruction(
         Largest distance of a neighbour, days; -1: as the network was trained.
     batch_size
         Windows per call of the network.
+    engine
+        What reads the images: rasterio, or otb where the image has the Orfeo ToolBox.
     overwrite
         Replace an output that was made from other settings or inputs.
     """
@@ -91,6 +94,7 @@ def reconstruction(
         min_days=min_days,
         max_days=max_days,
         batch_size=batch_size,
+        engine=engine,
         overwrite=overwrite,
     )
     return sized(rebuilt, RECONSTRUCT).outputs["Output"]
@@ -112,6 +116,7 @@ def reconstruction_series(
     min_days: float = -1.0,
     max_days: float = -1.0,
     batch_size: int = 1,
+    engine: str = "rasterio",
     overwrite: bool = False,
 ) -> list[str]:
     """Rebuild all dates of a period; returns the URIs of the images.
@@ -146,6 +151,8 @@ def reconstruction_series(
         Largest distance of a neighbour, days; -1: as the network was trained.
     batch_size
         Windows per call of the network.
+    engine
+        What reads the images: rasterio, or otb where the image has the Orfeo ToolBox.
     overwrite
         Replace outputs that were made from other settings or inputs.
     """
@@ -164,6 +171,7 @@ def reconstruction_series(
         min_days=min_days,
         max_days=max_days,
         batch_size=batch_size,
+        engine=engine,
         overwrite=overwrite,
     )
     return sized(rebuilt, RECONSTRUCT).outputs["Output"]

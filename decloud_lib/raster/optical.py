@@ -19,7 +19,7 @@ from decloud_lib.bands import (
 )
 from decloud_lib.errors import MissingBandError, ProductError
 from decloud_lib.raster.products.optical import OpticalProduct, OpticalSettings
-from decloud_lib.raster.read import RasterReader, check_same_grid, open_raster
+from decloud_lib.raster.read import RasterOpener, RasterReader, check_same_grid, open_raster
 from decloud_lib.types import Array, Grid, Window
 
 _CLOUD, _EDGE, _CLASSES = "cloud mask", "edge mask", "scene classification"
@@ -228,7 +228,10 @@ class OpticalReader:
 
 @contextmanager
 def open_delivered(
-    product: OpticalProduct, settings: OpticalSettings, parts: Sequence[str] = ()
+    product: OpticalProduct,
+    settings: OpticalSettings,
+    parts: Sequence[str] = (),
+    opener: RasterOpener = open_raster,
 ) -> Iterator[OpticalReader]:
     """Open the files of a delivered product.
 
@@ -241,6 +244,8 @@ def open_delivered(
     parts
         Only the files behind these parts (`stack_20m`, `cloud_mask` ...) and the grid; all where
         empty.
+    opener
+        Opens a file.
 
     Raises
     ------
@@ -259,7 +264,7 @@ def open_delivered(
     wanted = _roles_of(parts, product) if parts else set(paths)
     with ExitStack() as stack:
         readers = {
-            role: stack.enter_context(open_raster(path))
+            role: stack.enter_context(opener(path))
             for role, path in paths.items()
             if role in wanted
         }

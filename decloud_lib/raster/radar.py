@@ -11,7 +11,7 @@ from decloud_lib.arrays.encode import encode_channel, is_nodata
 from decloud_lib.bands import ELEMENTARY_PATCH_PX, S1_BANDS, S1_NODATA
 from decloud_lib.errors import MissingBandError, ProductError
 from decloud_lib.raster.products.s1tiling import S1Pair
-from decloud_lib.raster.read import RasterReader, check_same_grid, open_raster
+from decloud_lib.raster.read import RasterOpener, RasterReader, check_same_grid, open_raster
 from decloud_lib.types import Array, Grid, Window
 
 #: What S1Tiling calls calibrations other than sigma nought, in its tag; file names may not tell.
@@ -81,7 +81,9 @@ class RadarReader:
 
 
 @contextmanager
-def open_pair(pair: S1Pair, uri: str = "") -> Iterator[RadarReader]:
+def open_pair(
+    pair: S1Pair, uri: str = "", opener: RasterOpener = open_raster
+) -> Iterator[RadarReader]:
     """Open both polarisations of an acquisition.
 
     Parameters
@@ -90,6 +92,8 @@ def open_pair(pair: S1Pair, uri: str = "") -> Iterator[RadarReader]:
         The two files.
     uri
         What the image is called; the VH file where empty.
+    opener
+        Opens a file.
 
     Raises
     ------
@@ -99,7 +103,7 @@ def open_pair(pair: S1Pair, uri: str = "") -> Iterator[RadarReader]:
         The two do not lie on each other.
     """
     with ExitStack() as stack:
-        readers = [stack.enter_context(open_raster(entry.uri)) for entry in (pair.vv, pair.vh)]
+        readers = [stack.enter_context(opener(entry.uri)) for entry in (pair.vv, pair.vh)]
         pool = stack.enter_context(ThreadPoolExecutor(len(readers), "polarisation"))
         yield RadarReader(readers, uri or pair.vh.uri, pool)
 

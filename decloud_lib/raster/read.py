@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from threading import Lock, get_ident
 from typing import Protocol
@@ -111,16 +111,20 @@ class RasterReader:
         """Read the first band into an existing (H, W) array of the file's type; see `read`."""
         self._read(window, 1, plane)
 
+    def check_inside(self, window: Window) -> None:
+        """Raise `ShapeError` where a window reaches outside the grid."""
+        rows, cols = window.row + window.height, window.col + window.width
+        if min(window.row, window.col) < 0 or rows > self.grid.height or cols > self.grid.width:
+            size = f"{self.grid.height} x {self.grid.width} px"
+            raise ShapeError(f"{self.uri}: {window} reaches outside the raster of {size}")
+
     def close(self) -> None:
         """Close the file, when a read in another thread has ended; later ones raise."""
         with self._lock:
             self._dataset.close()
 
     def _read(self, window: Window, indexes: int | list[int] | None, out: Array | None) -> Array:
-        rows, cols = window.row + window.height, window.col + window.width
-        if min(window.row, window.col) < 0 or rows > self.grid.height or cols > self.grid.width:
-            size = f"{self.grid.height} x {self.grid.width} px"
-            raise ShapeError(f"{self.uri}: {window} reaches outside the raster of {size}")
+        self.check_inside(window)
         area = RasterioWindow(window.col, window.row, window.width, window.height)
         # Options that were set by another thread may not reach this one.
         foreign = self._remote and get_ident() != self._thread
@@ -128,7 +132,16 @@ class RasterReader:
             with self._lock, gdal_environment() if foreign else nullcontext():
                 return np.asarray(self._dataset.read(indexes, out=out, window=area))
         except RasterioError as error:
-            raise ProductError(_damaged(self.uri, window, error)) from error
+            raise ProductError(damaged(self.uri, window, error)) from error
+
+
+class RasterOpener(Protocol):
+    """Opens a raster file: `open_raster`, or that of another engine."""
+
+    def __call__(
+        self, uri: str, *, unnamed: tuple[str, ...] = ()
+    ) -> AbstractContextManager[RasterReader]:
+        """Open the file at a URI; `unnamed` names the bands of a file that has no names."""
 
 
 @contextmanager
@@ -252,6 +265,7 @@ def _crs_name(wkt: str) -> str:
     return f"EPSG:{code}" if code else wkt
 
 
-def _damaged(uri: str, window: Window, error: RasterioError) -> str:
+def damaged(uri: str, window: Window, error: Exception) -> str:
+    """Say in words that a window of a file cannot be read."""
     cause = error.__cause__ or error
     return f"{uri}: {window} cannot be read ({cause}); is the file damaged or cut short?"

@@ -20,7 +20,7 @@ from decloud_lib.raster.products.families import open_optical
 from decloud_lib.raster.products.optical import OpticalSettings
 from decloud_lib.raster.products.s1tiling import find_pair
 from decloud_lib.raster.radar import open_pair
-from decloud_lib.raster.read import ImageReader, open_raster
+from decloud_lib.raster.read import ImageReader, RasterOpener, open_raster
 
 #: End of the name of a view; what stands before it is the name of the prepared product.
 VIEW_END = "_delivered.json"
@@ -81,7 +81,9 @@ def is_part(uri: str) -> bool:
 
 
 @contextmanager
-def open_image(uri: str, unnamed: tuple[str, ...] = ()) -> Iterator[ImageReader]:
+def open_image(
+    uri: str, unnamed: tuple[str, ...] = (), opener: RasterOpener = open_raster
+) -> Iterator[ImageReader]:
     """Open a raster, or an image inside a view, for reading by windows.
 
     Parameters
@@ -90,6 +92,8 @@ def open_image(uri: str, unnamed: tuple[str, ...] = ()) -> Iterator[ImageReader]
         A raster's URI, or `<view>#<part>`.
     unnamed
         Names of the bands of a raster that has none.
+    opener
+        Opens the files behind it.
 
     Raises
     ------
@@ -97,7 +101,7 @@ def open_image(uri: str, unnamed: tuple[str, ...] = ()) -> Iterator[ImageReader]
         Not there, damaged, or delivered anew since its statistics were made.
     """
     if not is_part(uri):
-        with open_raster(uri, unnamed=unnamed) as raster:
+        with opener(uri, unnamed=unnamed) as raster:
             yield raster
         return
     view_uri, _, part = uri.rpartition("#")
@@ -105,7 +109,7 @@ def open_image(uri: str, unnamed: tuple[str, ...] = ()) -> Iterator[ImageReader]
     if part == RADAR_PART:
         pair = find_pair(view.source)
         _check_unchanged(view_uri, view, (pair.vv, pair.vh))
-        with open_pair(pair, uri) as radar:
+        with open_pair(pair, uri, opener) as radar:
             yield radar
         return
     if part not in OPTICAL_PARTS or view.settings is None:
@@ -113,7 +117,7 @@ def open_image(uri: str, unnamed: tuple[str, ...] = ()) -> Iterator[ImageReader]
         raise ProductError(f"{uri}: {part} is no image of this product; expected one of {parts}")
     product = open_optical(view.source, view.settings)
     _check_unchanged(view_uri, view, product.entries)
-    with open_delivered(product, view.settings, (part,)) as optical:
+    with open_delivered(product, view.settings, (part,), opener) as optical:
         yield optical.part(part, uri)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from decloud_lib import storage
+from decloud_lib.errors import GridMismatchError
 from decloud_lib.raster.products.prepared import PreparedS1, PreparedS2, open_s1, open_s2
 from decloud_lib.raster.views import stored_files
 from decloud_lib.reconstruction.inputs import SceneInputs, Search, choose
@@ -55,6 +56,8 @@ def gather(
     ------
     NoSampleError
         Nothing can be chosen for a side.
+    GridMismatchError
+        A given image is one of another tile.
     ProductError
         A given image is not there or not a prepared one.
     """
@@ -67,6 +70,7 @@ def gather(
         s1_after=_open_s1(given.s1_after, "s1_tp1" in roles),
         dem=given.dem if "dem" in roles else None,
     )
+    _check_tile(inputs)
     listed = {
         "tm1": bool(inputs.s2_before or inputs.s1_before),
         "t": bool(inputs.s1),
@@ -102,6 +106,16 @@ def input_files(inputs: SceneInputs) -> list[storage.Entry]:
     uris += [inputs.dem] if inputs.dem else []
     found = {entry.uri: entry for uri in set(uris) for entry in stored_files(uri)}
     return [found[uri] for uri in sorted(found)]
+
+
+def _check_tile(inputs: SceneInputs) -> None:
+    sides = (inputs.s2_before, inputs.s2_after, inputs.s1_before, inputs.s1, inputs.s1_after)
+    for item in (item for side in sides for item in side):
+        if item.tile != inputs.target.tile:
+            raise GridMismatchError(
+                f"{item.uri} is an image of tile {item.tile}, the image to rebuild "
+                f"({inputs.target.name}) one of {inputs.target.tile}: give images of one tile"
+            )
 
 
 def _open_s2(uris: tuple[str, ...], needed: bool) -> tuple[PreparedS2, ...]:  # noqa: FBT001

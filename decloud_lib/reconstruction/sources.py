@@ -32,17 +32,17 @@ class Source(Protocol):
 
 def s1_image(uri: str) -> Image:
     """Describe a prepared Sentinel-1 file."""
-    return Image(uri, bands.S1_BANDS, bands.S1_BANDS)
+    return Image(uri, bands.S1_BANDS, bands.S1_BANDS, fill=bands.S1_NODATA)
 
 
 def s2_image(uri: str) -> Image:
     """Describe a prepared 10 m stack."""
-    return Image(uri, bands.S2_10M_BANDS, bands.S2_10M_BANDS)
+    return Image(uri, bands.S2_10M_BANDS, bands.S2_10M_BANDS, fill=bands.S2_NODATA)
 
 
 def s2_20m_image(uri: str) -> Image:
     """Describe a prepared 20 m stack, in the order in which networks take it."""
-    return Image(uri, bands.S2_20M_STACK_BANDS, bands.S2_20M_STACK_BANDS, factor=2)
+    return Image(uri, bands.S2_20M_STACK_BANDS, bands.S2_20M_STACK_BANDS, 2, bands.S2_NODATA)
 
 
 def dem_image(uri: str) -> Image:
@@ -51,8 +51,8 @@ def dem_image(uri: str) -> Image:
 
 
 def mask_image(uri: str) -> Image:
-    """Describe a prepared mask: one band, whatever its name."""
-    return Image(uri, (), ())
+    """Describe a prepared mask: one band, whatever its name; beyond it all counts as set."""
+    return Image(uri, (), (), fill=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +75,8 @@ class SarMosaic:
     images: tuple[Image, ...]
 
     def read(self, pool: ReaderPool, window: Window) -> dict[str, Array]:
-        """Compose the window; stops reading as soon as it is full."""
-        mosaic = FirstUsable(window.shape, {self.key: _LAYERS["s1"]})
-        for number, image in enumerate(self.images):
-            pixels = pool.read(image, window)
-            mosaic.add(number, {self.key: pixels}, ~all_nodata(pixels, bands.S1_NODATA))
-            if mosaic.is_full:
-                break
-        return mosaic.pixels
+        """Read the window of the mosaic."""
+        return {self.key: pool.read_mosaic(self.images, window)}
 
 
 @dataclass(frozen=True, slots=True)

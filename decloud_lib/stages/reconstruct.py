@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from decloud_lib import bands, manifest, storage
 from decloud_lib.config import StageConfig
+from decloud_lib.raster.compose import EngineName, engine
 from decloud_lib.raster.products.prepared import list_s1, list_s2
 from decloud_lib.raster.views import open_image
 from decloud_lib.raster.write import RasterProfile, create_raster
@@ -81,6 +82,11 @@ class ReconstructOptions(StageConfig):
         "Default: that of the model's training layout, else 30.",
     )
     batch_size: int = Field(default=1, ge=1, le=256, description="Windows per call of the network.")
+    engine: EngineName = Field(
+        default="rasterio",
+        description="What reads the images: rasterio, or an Orfeo ToolBox pipeline (`make otb` "
+        "installs it). Both give the same image.",
+    )
     readers: int = Field(default=2, ge=1, le=64, description="Threads that read ahead.")
 
     @model_validator(mode="after")
@@ -92,7 +98,8 @@ class ReconstructOptions(StageConfig):
     def identity(self) -> dict[str, Any]:
         """Return what decides the output; how it is computed does not."""
         decisive = super().identity()
-        return {key: decisive[key] for key in decisive if key not in ("batch_size", "readers")}
+        how = {"batch_size", "engine", "readers"}
+        return {key: value for key, value in decisive.items() if key not in how}
 
 
 class ReconstructConfig(ReconstructOptions):
@@ -185,6 +192,7 @@ def rebuild(
     start = time.monotonic()
     contract = model.contract
     tiling = make_tiling(contract, config.ts, config.pad)
+    opener = engine(config.engine)
     inputs = gather(
         _given(config),
         roles_of(contract),
@@ -208,7 +216,7 @@ def rebuild(
     _log_inputs(inputs)
     caller = Caller(model.network())
     readers = [
-        SceneReader(sources, contract.input_keys, ReaderPool(grid, open_image))
+        SceneReader(sources, contract.input_keys, ReaderPool(grid, opener))
         for _ in range(config.readers)
     ]
     batches = tiling.batches(grid.shape, config.batch_size)

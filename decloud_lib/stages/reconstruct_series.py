@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from decloud_lib import manifest, storage
 from decloud_lib.errors import DecloudError, NoSampleError
 from decloud_lib.manifest import Skipped
+from decloud_lib.raster.compose import engine
 from decloud_lib.raster.products.prepared import PreparedS2, list_s1, list_s2
 from decloud_lib.reconstruction.gather import Candidates
 from decloud_lib.reconstruction.network import make_tiling
@@ -75,6 +76,7 @@ def reconstruct_series(config: ReconstructSeriesConfig) -> ReconstructSeriesResu
     with open_model(config.savedmodel) as model:
         roles_of(model.contract)
         make_tiling(model.contract, config.ts, config.pad)
+        engine(config.engine)
         for number, product in enumerate(products, start=1):
             logger.info("date %d of %d: %s", number, len(products), product.name)
             try:

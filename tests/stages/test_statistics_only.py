@@ -77,20 +77,23 @@ def test_samples_are_the_same_to_the_byte(both: dict[str, str]) -> None:
     assert converted == viewed
 
 
+@pytest.mark.parametrize("engine", ["rasterio", "otb"])
 def test_a_date_is_rebuilt_from_delivered_files_as_from_prepared_ones(
-    both: dict[str, str], tmp_path: Path
+    both: dict[str, str], tmp_path: Path, engine: str
 ) -> None:
+    if engine == "otb":
+        pytest.importorskip("otbApplication", reason="no Orfeo ToolBox here: `make otb`")
     keys = ("s1_tm1", "s2_tm1", "s1_t", "s2_t", "s1_tp1", "s2_tp1", "dem")
     model = write_identity_model(tmp_path / "model", contract_of(*keys), "s2_tm1")
     images = []
     for root in both.values():
         target = list_s2(f"{root}/S2_PREPARE")[4]
-        output = storage.join(root, "image.tif")
+        output = storage.join(root, f"{engine}.tif")
         reconstruct(
             ReconstructConfig(
                 in_s2=target.uri, s1_dir=f"{root}/S1_PREPARE", s2_dir=f"{root}/S2_PREPARE",
                 dem=f"{root}/DEM_PREPARE/{target.tile}.tif", savedmodel=str(model),
-                output=output, ts=64, maxgap=200,
+                output=output, ts=64, maxgap=200, engine=engine,
             )
         )  # fmt: skip
         with open_image(output) as reader:

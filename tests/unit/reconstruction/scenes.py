@@ -1,16 +1,19 @@
 """Small prepared tiles, made from a seed, and networks small enough to be checked by hand."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from decloud_lib import storage
 from decloud_lib.models.contract import ModelContract, ModelInput, ModelOutput
+from decloud_lib.raster.compose import Composition, Raster, must_be_placed, open_composition
 from decloud_lib.raster.products.prepared import PreparedS1, PreparedS2, open_s1, open_s2
+from decloud_lib.raster.read import ImageReader
 from decloud_lib.raster.write import RasterProfile, write_raster
 from decloud_lib.types import Array, Grid, Window
 
@@ -31,6 +34,7 @@ class Scene:
     root: str
     shape: tuple[int, int] = (96, 128)
     seed: int = 0
+    tile: str = TILE
     s2: dict[float, PreparedS2] = field(default_factory=dict)
     s1: dict[float, PreparedS1] = field(default_factory=dict)
 
@@ -40,15 +44,15 @@ class Scene:
 
     @property
     def s2_dir(self) -> str:
-        return f"{self.root}/S2_PREPARE/{TILE}"
+        return f"{self.root}/S2_PREPARE/{self.tile}"
 
     @property
     def s1_dir(self) -> str:
-        return f"{self.root}/S1_PREPARE/{TILE}"
+        return f"{self.root}/S1_PREPARE/{self.tile}"
 
     @property
     def dem(self) -> str:
-        return f"{self.root}/DEM_PREPARE/{TILE}.tif"
+        return f"{self.root}/DEM_PREPARE/{self.tile}.tif"
 
     def add_s2(
         self, day: float, *, pixels: Array | None = None, cloud: Array | None = None
@@ -56,7 +60,7 @@ class Scene:
         """Write a product `day` days after the image to rebuild."""
         time = T0 + timedelta(days=day)
         stamp = f"{time:%Y%m%d-%H%M%S}-{time.microsecond // 1000:03d}"
-        name = f"SENTINEL2A_{stamp}_L2A_{TILE}_C_V2-2"
+        name = f"SENTINEL2A_{stamp}_L2A_{self.tile}_C_V2-2"
         folder = f"{self.s2_dir}/{name}"
         pixels = self.optical(day) if pixels is None else pixels
         cloud = np.zeros(self.shape, np.uint8) if cloud is None else cloud.astype(np.uint8)
@@ -77,7 +81,7 @@ class Scene:
     def add_s1(self, day: float, *, pixels: Array | None = None) -> PreparedS1:
         """Write a SAR image `day` days after the image to rebuild."""
         time = T0.replace(hour=6, minute=0, second=8, microsecond=0) + timedelta(days=day)
-        stem = f"s1b_{TILE[1:]}_vvvh_DES_110_{time:%Y%m%dt%H%M%S}_from-10to3dB"
+        stem = f"s1b_{self.tile[1:]}_vvvh_DES_110_{time:%Y%m%dt%H%M%S}_from-10to3dB"
         pixels = self.radar(day) if pixels is None else pixels
         uri = f"{self.s1_dir}/{stem}.tif"
         self._write(uri, pixels, ("VV", "VH"), self.grid)
@@ -181,32 +185,38 @@ class ArrayReader:
     def __init__(self, pixels: Array, bands: tuple[str, ...], grid: Grid) -> None:
         self.pixels, self.bands, self.grid = pixels, bands, grid
         self.nodata: float | None = None
+        self.uri, self.dtype = "array", str(pixels.dtype)
         self.reads = 0
 
-    def read(self, window: Window) -> Array:
+    def read(self, window: Window, names: Sequence[str] | None = None) -> Array:
         assert min(window.row, window.col) >= 0
         self.reads += 1
         pixels = self.pixels[window.row :, window.col :][: window.height, : window.width]
         assert pixels.shape[:2] == window.shape
-        return pixels
+        return pixels if names is None else pixels[..., [self.bands.index(name) for name in names]]
 
 
 @dataclass
 class Shelf:
-    """Readers by URI; what `open_image` is for files."""
+    """Readers by URI; an engine over arrays."""
 
     readers: dict[str, ArrayReader]
     opened: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
 
+    def open(self, composition: Composition) -> AbstractContextManager[ImageReader]:
+        return open_composition(composition, self._open_raster)
+
     @contextmanager
-    def open(self, uri: str, unnamed: tuple[str, ...]) -> Iterator[ArrayReader]:
-        self.opened.append(uri)
-        reader = self.readers[uri]
-        numbers = tuple(str(number) for number in range(1, len(unnamed) + 1))
-        named = ArrayReader(reader.pixels, unnamed, reader.grid)
+    def _open_raster(self, raster: Raster) -> Iterator[ArrayReader]:
+        self.opened.append(raster.uri)
+        reader = self.readers[raster.uri]
+        reader.uri = raster.uri
+        must_be_placed(replace(raster, fill=None), reader)
+        numbers = tuple(str(number) for number in range(1, len(raster.unnamed) + 1))
+        named = ArrayReader(reader.pixels, raster.unnamed, reader.grid)
         yield named if reader.bands == numbers else reader
-        self.closed.append(uri)
+        self.closed.append(raster.uri)
 
 
 def stored(uri: str) -> Array:
@@ -221,16 +231,45 @@ def write_identity_model(folder: Path, contract: ModelContract, key: str) -> Pat
     """Write a SavedModel that gives one optical input back."""
     import tensorflow as tf
 
+    def estimate(inputs: dict[str, tf.Tensor]) -> tf.Tensor:
+        # Every input is used, else the graph would drop it from the signature.
+        unused = tf.add_n([tf.cast(0, tf.float32) * tf.reduce_sum(v) for v in inputs.values()])
+        return inputs[key] / 10000.0 + unused
+
+    return _write_model(folder, contract, estimate)
+
+
+def write_mean_model(folder: Path, contract: ModelContract) -> Path:
+    """Write a SavedModel that mixes all its inputs over the contract's reach."""
+    import tensorflow as tf
+
+    side = 2 * contract.reach_px + 1
+    scales = {item.key: item.factor for item in contract.inputs}
+
+    def estimate(inputs: dict[str, tf.Tensor]) -> tf.Tensor:
+        total = tf.constant(0.0)
+        for number, (key, pixels) in enumerate(sorted(inputs.items()), start=1):
+            fine = tf.repeat(tf.repeat(pixels, scales[key], axis=1), scales[key], axis=2)
+            mean = tf.reduce_mean(fine, axis=3, keepdims=True)
+            total += mean / number - 0.3 * tf.nn.avg_pool2d(mean, side, 1, "SAME")
+        return tf.concat([total + band * 100.0 for band in range(4)], axis=3) / 1e6
+
+    return _write_model(folder, contract, estimate)
+
+
+def _write_model(
+    folder: Path, contract: ModelContract, function: Callable[[dict[str, Any]], Any]
+) -> Path:
+    import tensorflow as tf
+
     from decloud_lib.models.contract import write_contract
 
-    class Identity(tf.Module):
-        @tf.function
+    class Model(tf.Module):
+        @tf.function(autograph=False)
         def estimate(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            # Every input is used, else the graph would drop it from the signature.
-            unused = tf.add_n([tf.cast(0, tf.float32) * tf.reduce_sum(v) for v in inputs.values()])
-            return {"s2_estim": inputs[key] / 10000.0 + unused}
+            return {"s2_estim": function(inputs)}
 
-    module = Identity()
+    module = Model()
     specs = {
         item.key: tf.TensorSpec((None, None, None, len(item.bands)), tf.float32, item.key)
         for item in contract.inputs
