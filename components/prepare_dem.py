@@ -1,5 +1,7 @@
 """Component: elevation on the 20 m grid of a tile."""
 
+from typing import Optional
+
 from kfp import dsl
 from kfp.dsl import Dataset, Output
 
@@ -15,6 +17,7 @@ def prepare_dem(
     resampling: str = "bilinear",
     voids: str = "zero",
     tilesize: int = 128,
+    quarantine: Optional[str] = None,
     overwrite: bool = False,
 ) -> int:
     """Bring elevation onto the 20 m grid of a tile.
@@ -33,6 +36,8 @@ def prepare_dem(
         What becomes of pixels without elevation: zero, fill, keep or refuse.
     tilesize
         Block of the GeoTIFF, pixels.
+    quarantine
+        Folder for the reason of a failure; without it the task fails.
     overwrite
         Replace an output that was made from other settings or inputs.
     """
@@ -48,7 +53,6 @@ def prepare_dem(
         voids=voids,
         tilesize=tilesize,
         overwrite=overwrite,
+        **task.given(quarantine=quarantine),
     )
-    result = stage.prepare_dem(config)
-    task.point(prepared, output, made=len(result.made), reused=result.reused)
-    return len(result.made)
+    return task.point_prepared(prepared, output, stage.prepare_dem(config))

@@ -129,6 +129,7 @@ def preprocessing(
             output=tile.output,
             resampling=resampling,
             voids=voids,
+            quarantine=f"{prepared}/QUARANTINE",
             overwrite=overwrite,
         )
         sized(dem_done, PREPARE)

@@ -86,28 +86,29 @@ class _Batch:
         if outcome.problem is not None:
             if outcome.died:
                 _clean_up(job)
-            self.fail(job.family, job.uri, outcome.problem)
+            self.fail(job.family, job.uri, outcome.problem, job.record)
             return
-        self.release(job.family, job.uri)
+        self.release(job.family, job.uri, job.record)
         if outcome.made:
             logger.info("prepared %s in %.1f s", job.name, outcome.seconds)
             self.made += outcome.made
         else:
             self.reused += 1
 
-    def fail(self, family: str, uri: str, reason: str) -> None:
+    def fail(self, family: str, uri: str, reason: str, record: str = "") -> None:
         """Put a product in quarantine; a record that cannot be written is no failure more."""
         logger.error("left out: %s", reason if uri in reason else f"{uri}: {reason}")
         self.quarantined.append(Quarantined(uri, reason))
         try:
-            quarantine.record(self._config.quarantine, family, uri, ProductError(reason))
+            error = ProductError(reason)
+            quarantine.record(self._config.quarantine, family, uri, error, record)
         except DecloudError as error:
             logger.error("the reason could not be written down: %s", error)
 
-    def release(self, family: str, uri: str) -> None:
+    def release(self, family: str, uri: str, record: str = "") -> None:
         """Take back the record of an earlier failure, if there is one."""
-        if f"{family}_{storage.name_of(uri)}.json" in self._records:
-            quarantine.release(self._config.quarantine, family, uri)
+        if quarantine.record_name(family, uri, record) in self._records:
+            quarantine.release(self._config.quarantine, family, uri, record)
 
 
 def prepare(config: PrepareConfig) -> PrepareBatchResult:
@@ -136,9 +137,9 @@ def prepare(config: PrepareConfig) -> PrepareBatchResult:
     for entry in skipped:
         logger.warning("skipped: %s", entry.reason)
     for row in planned.of("quarantine"):
-        batch.fail(row.family, row.uri, row.reason)
+        batch.fail(row.family, row.uri, row.reason, row.record)
     for row in planned.of("done"):
-        batch.release(row.family, row.uri)
+        batch.release(row.family, row.uri, row.record)
         batch.reused += row.family != "dem"
     todo = planned.of("make", "remake")
     if todo:
@@ -181,7 +182,7 @@ def _elevation_jobs(config: PrepareConfig, rows: Sequence[Row]) -> tuple[list[Jo
     for row in rows:
         if row.tile in references:
             settings = config.of_elevation(row.uri, row.tile, references[row.tile])
-            jobs.append(Job("dem", row.uri, f"elevation {row.tile}", settings))
+            jobs.append(Job("dem", row.uri, f"elevation {row.tile}", settings, row.record))
         else:
             reason = f"{row.uri}: no Sentinel-2 product of {row.tile} could be prepared"
             logger.warning("skipped: %s", reason)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from functools import partial
 
 import numpy as np
 from pydantic import Field
@@ -20,6 +21,7 @@ from decloud_lib.raster.voids import VoidCounts, VoidPolicy, VoidTreatment
 from decloud_lib.raster.warp import ResamplingName, open_warped
 from decloud_lib.raster.write import RasterProfile, create_raster
 from decloud_lib.stages import PrepareResult
+from decloud_lib.stages.quarantine import work_through
 from decloud_lib.types import Grid
 
 logger = logging.getLogger(__name__)
@@ -54,6 +56,15 @@ class PrepareDemConfig(StageConfig):
     tilesize: int = Field(
         default=128, ge=16, le=4096, multiple_of=16, description="Block of the GeoTIFF, pixels."
     )
+    quarantine: str | None = Field(
+        default=None,
+        description="Folder for the reason of a failure; without it a failure is an error.",
+    )
+
+    @property
+    def name(self) -> str:
+        """Return what the elevation is called: the tile, as the output's name has it."""
+        return storage.name_of(self.output).removesuffix(".tif")
 
 
 def prepare_dem(config: PrepareDemConfig) -> PrepareResult:
@@ -72,8 +83,14 @@ def prepare_dem(config: PrepareDemConfig) -> PrepareResult:
     OutputConflictError
         A complete output of other settings or inputs is there and `overwrite` is off.
     """
+    one = partial(_prepare_one, config)
+    return work_through((config.dem,), one, "dem", config.quarantine, config.name)
+
+
+def _prepare_one(config: PrepareDemConfig, dem: str) -> str | None:
+    """Prepare the elevation; return its URI, None where it was complete already."""
     grid = _wanted_grid(config.reference)
-    elevation = find_elevation(config.dem, grid)
+    elevation = find_elevation(dem, grid)
     planned = manifest.plan("prepare_dem", config, elevation.entries, _VERSION)
     # The reference counts by its grid: another product of the same tile changes nothing.
     settings = planned.config | {"reference": dataclasses.asdict(grid)}
@@ -81,7 +98,7 @@ def prepare_dem(config: PrepareDemConfig) -> PrepareResult:
     manifest_uri = f"{config.output.removesuffix('.tif')}.{manifest.NAME}"
     if manifest.is_current(manifest_uri, planned, overwrite=config.overwrite):
         logger.info("prepare-dem: %s was complete already", config.output)
-        return PrepareResult((), 1)
+        return None
     storage.delete(manifest_uri)
     counts = _prepare(config, elevation, grid)
     manifest.write(manifest_uri, planned, (config.output,), counts=_told(counts, elevation))
@@ -91,7 +108,7 @@ def prepare_dem(config: PrepareDemConfig) -> PrepareResult:
         *(config.output, len(elevation.pieces), counts.voids),
         *(counts.zero, counts.filled, counts.kept),
     )
-    return PrepareResult((config.output,), 0)
+    return config.output
 
 
 def _wanted_grid(reference: str) -> Grid:

@@ -58,6 +58,11 @@ class Row:
     uri: str
     """S1: the VH file; S2: folder, archive or item; elevation: the source."""
 
+    @property
+    def record(self) -> str:
+        """Name of its record in quarantine; empty: that of the product."""
+        return self.tile if self.family == "dem" else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

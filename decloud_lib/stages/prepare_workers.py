@@ -41,6 +41,8 @@ class Job:
     name: str
     config: PrepareS1Config | PrepareS2Config | PrepareDemConfig
     """Settings for it alone, without a quarantine."""
+    record: str = ""
+    """Name of its record in quarantine; empty: that of the product."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ class _Record(BaseModel):
     code_version: str = Field(default_factory=manifest.code_version)
 
 
-def record(folder: str, family: str, item: str, error: Exception) -> Quarantined:
+def record(folder: str, family: str, item: str, error: Exception, name: str = "") -> Quarantined:
     """Write down why a product was left out; a record of an earlier try is replaced.
 
     Parameters
@@ -39,16 +39,25 @@ def record(folder: str, family: str, item: str, error: Exception) -> Quarantined
         URI of the product.
     error
         What went wrong.
+    name
+        What the record is called; the last part of the URI where empty. An elevation goes by its
+        tile, because several tiles may come from one source.
     """
     reason = " ".join(str(error).split()) or type(error).__name__
     content = _Record(item=item, family=family, reason=reason)
-    storage.write_bytes(_place(folder, family, item), content.model_dump_json(indent=2).encode())
+    place = storage.join(folder, record_name(family, item, name))
+    storage.write_bytes(place, content.model_dump_json(indent=2).encode())
     return Quarantined(item, reason)
 
 
-def release(folder: str, family: str, item: str) -> None:
+def release(folder: str, family: str, item: str, name: str = "") -> None:
     """Remove the record of a product that could be prepared after all; none is no error."""
-    storage.delete(_place(folder, family, item))
+    storage.delete(storage.join(folder, record_name(family, item, name)))
+
+
+def record_name(family: str, item: str, name: str = "") -> str:
+    """Return the name of the record of a product; see `record`."""
+    return f"{family}_{name or storage.name_of(item)}.json"
 
 
 def list_records(folder: str) -> tuple[Quarantined, ...]:
@@ -73,6 +82,7 @@ def work_through(
     prepare_one: Callable[[str], str | None],
     family: str,
     folder: str | None,
+    name: str = "",
 ) -> PrepareResult:
     """Prepare products one after the other; one that fails does not stop the others.
 
@@ -83,9 +93,11 @@ def work_through(
     prepare_one
         Prepares one product; returns the URI of what it made, None where it was complete already.
     family
-        `s1` or `s2`.
+        `s1`, `s2` or `dem`.
     folder
         Where the reasons of failures are written; None: they are raised when all has been tried.
+    name
+        See `record`; for a single product.
 
     Raises
     ------
@@ -106,7 +118,7 @@ def work_through(
                 logger.error("%s: left out: %s", label, error)
             continue
         if folder is not None:
-            release(folder, family, item)
+            release(folder, family, item, name)
         if output is None:
             reused += 1
         else:
@@ -120,7 +132,7 @@ def work_through(
         "%s: %d made, %d were complete already, %d left out", label, len(made), reused, len(failed)
     )
     if folder is not None:
-        left_out = (record(folder, family, item, error) for item, error in failed.items())
+        left_out = (record(folder, family, item, error, name) for item, error in failed.items())
         return PrepareResult(tuple(made), reused, tuple(left_out))
     told = tuple(Quarantined(item, str(error)) for item, error in failed.items())
     return PrepareResult(tuple(made), reused, told)
@@ -139,7 +151,3 @@ def _raise(failed: dict[str, DecloudError], total: int, label: str) -> None:
     raise ProductError(
         f"{label}: {len(failed)} of {total} products could not be prepared{others}: {told}"
     ) from first
-
-
-def _place(folder: str, family: str, item: str) -> str:
-    return storage.join(folder, f"{family}_{storage.name_of(item)}.json")

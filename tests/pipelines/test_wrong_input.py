@@ -194,14 +194,17 @@ def test_a_bad_product_goes_to_quarantine_and_the_pipeline_on(tmp_path: Path) ->
     write_theia(tmp_path / "raw" / "SENTINEL2" / TILE, other)
     remove(f"{other}_FRE_B8A.tif")(tmp_path)
     remove("*_vv_*.tif")(tmp_path)
+    storage.write_bytes(f"{values['raw']}/DEM/{TILE}.tif", b"<html>404</html>")
     places: dict[str, object] = {"products": values["raw"], "prepared": values["out"]}
     done = run_local(PIPELINES["preprocessing"], places, tmp_path / "runs")
     made = list_s2(f"{values['out']}/S2_PREPARE")
     assert [product.name for product in made] == [S2_NAME]
-    (record,) = list_records(f"{values['out']}/QUARANTINE")
-    assert "band B8A missing" in record.reason
+    records = {entry.item: entry.reason for entry in list_records(f"{values['out']}/QUARANTINE")}
+    assert "band B8A missing" in records.pop(f"{values['raw']}/SENTINEL2/{TILE}/{other}")
+    assert "cannot be opened" in records.pop(f"{values['raw']}/DEM/{TILE}.tif")
+    assert records == {}
     (report,) = (item for item in done.artifacts() if item.name == "report")
-    assert report.metadata["quarantined"] == 1
+    assert report.metadata["quarantined"] == 2
     assert "band B8A missing" in storage.read_text(report.uri)
 
 

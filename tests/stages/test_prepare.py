@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+import rasterio
 
 from decloud_lib import cli, storage
 from decloud_lib.errors import ConfigError, ProductError, StorageError
@@ -125,6 +126,25 @@ def test_one_source_gives_the_elevation_of_all_tiles(tmp_path: Path) -> None:
     assert prepare(settings).exit_status == 0
     with open_raster(str(tmp_path / "out" / "DEM_PREPARE" / f"{TILE}.tif")) as dem:
         assert dem.tags["SOURCE"] == "source.tif"
+
+
+def test_elevations_of_one_source_fail_by_tile(tmp_path: Path) -> None:
+    """One tile lies beside the source: its failure is told, that of no other one taken back."""
+    deliver(tmp_path / "raw")
+    far = OTHER.replace(TILE, "T31TCJ")
+    write_theia(tmp_path / "raw", far)
+    for path in (tmp_path / "raw" / far).rglob("*.tif"):
+        if "_SRE_" not in path.name and "R2" not in path.name:
+            with rasterio.open(path, "r+") as file:
+                file.transform = file.transform.translation(1e6, 0) @ file.transform
+    source = write_tif(tmp_path / "source.tif", np.full((300, 300), 9, np.int16), 20.0)
+    settings = config(tmp_path / "raw", tmp_path / "out", dem=str(source), families=("s2", "dem"))
+    records = tmp_path / "out" / "QUARANTINE"
+    for _ in range(2):
+        result = prepare(settings)
+        assert [entry.item for entry in result.quarantined] == [str(source)]
+        assert [path.name for path in records.iterdir()] == ["dem_T31TCJ.json"]
+    assert (tmp_path / "out" / "DEM_PREPARE" / f"{TILE}.tif").is_file()
 
 
 def test_the_plan_is_a_table_with_totals(
