@@ -167,6 +167,13 @@ def test_of_two_equally_close_radar_images_the_earlier_counts():
     assert gap.tolist() == [[6 * HOUR]]
 
 
+def test_of_radar_images_of_the_same_time_the_first_valid_one_counts():
+    twins = [4, 4, 12, 12]
+    for valid, expected in (([1, 1, 1, 1], [0, 2]), ([0, 1, 0, 1], [1, 3]), ([1, 0, 1, 0], [0, 2])):
+        found, _ = nearest_s1(catalogue([(5, 0), (11, 0)], twins, valid_s1=valid), ascending=None)
+        assert found.ravel().tolist() == expected
+
+
 def test_the_pass_is_chosen_before_the_closest():
     images_ = catalogue([(10, 0)], [4, 9])
     images_.s1_ascending[:] = [True, False]
@@ -220,7 +227,7 @@ def test_wrong_shapes_and_times_out_of_order_are_refused():
         )
 
 
-hours = st.integers(0, 30).map(lambda value: value * 24)
+hours = st.integers(0, 14).map(lambda value: value * 24)
 s2_image = st.fixed_dictionaries(
     {"time": hours, "cloud": st.sampled_from([0, 1, 40, 100]), "valid": st.booleans()}
 )
@@ -250,6 +257,8 @@ def layouts(draw):
                 "direction": None if kind == "s2" else draw(directions),
             }
         )
+        if kind != "s1" and (bound := draw(st.sampled_from([None, None, (0, 2), (1, 60)]))):
+            roles[-1] |= {"random": bound, "cloud": (0, roles[-1]["cloud"][1])}
     siblings = draw(st.lists(st.sets(st.sampled_from(names), min_size=1), max_size=2))
     return roles, reference, siblings
 
@@ -260,6 +269,7 @@ def product_layout(roles, reference, siblings):
             role["name"],
             (min(role["window"]) * HOUR, max(role["window"]) * HOUR),
             role["cloud"],
+            role.get("random"),
             s1=role["s1"],
             max_gap_ms=None if role["gap"] is None else role["gap"] * HOUR,
             ascending=None if role["direction"] is None else role["direction"] == "asc",
@@ -287,12 +297,36 @@ def product_catalogue(positions):
     )
 
 
-@settings(max_examples=150, deadline=None)
+def elsewhere(position, rng):
+    """The same dates at another position, with other cloud covers and validity."""
+    optical, radar = position
+    return (
+        [
+            {**image, "valid": rng.random() < 0.8, "cloud": int(rng.choice([0, 0, 1, 2, 50, 100]))}
+            for image in optical
+        ],
+        [{**image, "valid": rng.random() < 0.8} for image in radar],
+    )
+
+
+def with_draws(roles, position, n_dates, first, n_positions):
+    """Add what is drawn at a position, by the documented rule."""
+    found = []
+    for number, role in enumerate(roles):
+        if "random" in role:
+            rng = np.random.default_rng((3, number, first))
+            drawn = rng.integers(*role["random"], size=(n_dates, n_positions), endpoint=True)
+            role = role | {"drawn": drawn[:, position - first].tolist()}
+        found.append(role)
+    return found
+
+
+@settings(max_examples=200, deadline=None)
 @given(
     layout=layouts(),
     s2=st.lists(s2_image, max_size=9),
     s1=st.lists(s1_image, max_size=7),
-    seed=st.integers(0, 5),
+    seed=st.integers(0, 99),
     historic=st.booleans(),
 )
 def test_search_equals_plain_loops(layout, s2, s1, seed, historic):
@@ -301,28 +335,30 @@ def test_search_equals_plain_loops(layout, s2, s1, seed, historic):
 
     rng = np.random.default_rng(seed)
     first = (by_time(s2), by_time(s1))
-    second = (
-        [{**image, "valid": bool(rng.integers(2)), "cloud": 0} for image in first[0]],
-        [{**image, "valid": bool(rng.integers(2))} for image in first[1]],
-    )
+    positions = [first, *(elsewhere(first, rng) for _ in range(seed % 4))]
     roles, reference, siblings = layout
-    expected = [
-        (number, *sample)
-        for number, (optical, radar) in enumerate((first, second))
-        for sample in brute_force(roles, optical, radar, siblings, historic)
-    ]
-    options = SearchOptions(conflicts="historic" if historic else "all_pairs")
+    chunk, expected = 2, []
+    for number, (optical, radar) in enumerate(positions):
+        begin = number // chunk * chunk
+        together = min(chunk, len(positions) - begin)
+        known = with_draws(roles, number, len(optical), begin, together)
+        found = brute_force(known, optical, radar, siblings, historic)
+        expected += [(number, *sample) for sample in found]
+    options = SearchOptions(conflicts="historic" if historic else "all_pairs", entropy=(3,))
     plan = product_layout(roles, reference, siblings)
-    found = search(product_catalogue([first, second]), plan, options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layout_module, "CHUNK_POSITIONS", chunk)
+        search_ = LayoutSearch(product_catalogue(positions), plan, options)
+        rows = np.concatenate([search_.take(range(0)), *search_.blocks()])
     got = [
         (
             int(row["position"]),
             *((int(a), int(b)) for a, b in zip(row["s2"], row["s1"], strict=True)),
         )
-        for row in found
+        for row in rows
     ]
     assert sorted(got) == sorted(expected)
-    assert count_samples(product_catalogue([first, second]), plan, options) == len(expected)
+    assert search_.total == len(expected)
 
 
 def big_catalogue(positions, n_s2=100, n_s1=130, seed=3):
