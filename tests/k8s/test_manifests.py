@@ -1,179 +1,287 @@
-"""The manifests: what the restricted profile asks for, references that resolve, no secrets."""
+"""The manifests of each overlay: schemas, restricted pods, references that resolve, no secrets."""
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-BASE = Path(__file__).parents[2] / "k8s" / "base"
+ROOT = Path(__file__).parents[2] / "k8s"
+OVERLAYS = ("base", "overlays/local", "overlays/aws", "overlays/gpu")
+VERSIONS = ("1.31", "1.33", "1.35")
 WORKLOADS = ("Deployment", "StatefulSet", "Job")
+CLUSTER_WIDE = ("Namespace", "PriorityClass")
+ATTACHED = {"PersistentVolumeClaim", "ConfigMap", "Secret", "ServiceAccount"}
+
+Manifest = dict[str, Any]
 
 
-def documents() -> list[dict[str, Any]]:
-    """Read all resources of the base as they are written."""
-    names = yaml.safe_load((BASE / "kustomization.yaml").read_text())["resources"]
-    return [item for name in names for item in yaml.safe_load_all((BASE / name).read_text())]
+@cache
+def render(overlay: str) -> tuple[Manifest, ...]:
+    """Return all resources of an overlay as kubectl applies them."""
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("no kubectl on this machine: Debian has it as kubernetes-client")
+    done = subprocess.run(
+        [kubectl, "kustomize", str(ROOT / overlay)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return tuple(yaml.safe_load_all(done.stdout))
 
 
-def pods() -> Iterator[tuple[str, dict[str, Any]]]:
-    for item in documents():
+def of_kind(overlay: str, kind: str) -> dict[str, Manifest]:
+    return {item["metadata"]["name"]: item for item in render(overlay) if item["kind"] == kind}
+
+
+def pods(overlay: str) -> Iterator[tuple[str, Manifest]]:
+    for item in render(overlay):
         if item["kind"] in WORKLOADS:
-            yield f"{item['kind']}/{item['metadata']['name']}", item["spec"]["template"]["spec"]
+            yield f"{item['kind']}/{item['metadata']['name']}", item["spec"]["template"]
 
 
-def containers() -> Iterator[tuple[str, dict[str, Any]]]:
-    for name, pod in pods():
-        for container in [*pod.get("initContainers", []), *pod["containers"]]:
+def containers(overlay: str) -> Iterator[tuple[str, Manifest]]:
+    for name, pod in pods(overlay):
+        for container in [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]:
             yield f"{name}/{container['name']}", container
 
 
-def names_of(kind: str) -> set[str]:
-    return {item["metadata"]["name"] for item in documents() if item["kind"] == kind}
-
-
-def test_every_file_belongs_to_the_base():
-    resources = set(yaml.safe_load((BASE / "kustomization.yaml").read_text())["resources"])
-
-    assert {path.name for path in BASE.glob("*.yaml")} == resources | {"kustomization.yaml"}
-
-
-@pytest.mark.parametrize(("name", "pod"), [*pods()])
-def test_pods_follow_the_restricted_profile(name, pod):
-    context = pod["securityContext"]
-
-    assert context["runAsNonRoot"] is True
-    assert context["runAsUser"] >= 10000
-    assert context["seccompProfile"]["type"] == "RuntimeDefault"
-    assert pod["automountServiceAccountToken"] is False
-    assert pod["serviceAccountName"] in names_of("ServiceAccount")
-    assert not any(pod.get(key) for key in ("hostNetwork", "hostPID", "hostIPC"))
-    assert not any("hostPath" in volume for volume in pod.get("volumes", []))
-
-
-@pytest.mark.parametrize(("name", "container"), [*containers()])
-def test_containers_follow_the_restricted_profile(name, container):
-    context = container["securityContext"]
-
-    assert context["allowPrivilegeEscalation"] is False
-    assert context["readOnlyRootFilesystem"] is True
-    assert context["capabilities"] == {"drop": ["ALL"]}
-    assert "privileged" not in context
-
-
-@pytest.mark.parametrize(("name", "container"), [*containers()])
-def test_containers_state_their_memory_and_their_health(name, container):
-    assert {"cpu", "memory"} <= container["resources"]["requests"].keys()
-    assert "memory" in container["resources"]["limits"]
-    assert {"readinessProbe", "livenessProbe"} <= container.keys()
-
-
-@pytest.mark.parametrize(("name", "pod"), [*pods()])
-def test_a_read_only_container_has_a_place_for_temporary_files(name, pod):
-    volumes = {volume["name"]: volume for volume in pod["volumes"]}
-
-    for container in pod["containers"]:
-        mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
-        assert "emptyDir" in volumes[mounts["/tmp"]]
-        assert set(mounts.values()) <= volumes.keys()
-
-
-def test_the_namespace_refuses_pods_outside_the_restricted_profile():
-    labels = [item["metadata"]["labels"] for item in documents() if item["kind"] == "Namespace"]
-
-    assert [label["pod-security.kubernetes.io/enforce"] for label in labels] == ["restricted"]
-
-
-def test_no_secret_lies_in_the_repository():
-    assert not names_of("Secret")
-    for name, container in containers():
+def variables(overlay: str) -> Iterator[tuple[str, Manifest]]:
+    for name, container in containers(overlay):
         for variable in container.get("env", []):
-            secret = any(word in variable["name"] for word in ("SECRET", "ACCESS_KEY", "PASSWORD"))
-            assert not (secret and "value" in variable), (name, variable["name"])
+            yield f"{name}/{variable['name']}", variable
 
 
-def test_settings_that_containers_name_exist():
-    known = {
-        (item["metadata"]["name"], key)
-        for item in documents()
-        if item["kind"] == "ConfigMap"
-        for key in item["data"]
+every_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
+
+
+def test_every_folder_is_checked():
+    found = {str(path.parent.relative_to(ROOT)) for path in ROOT.rglob("kustomization.yaml")}
+
+    assert found == set(OVERLAYS)
+
+
+@every_overlay
+def test_every_file_is_used(overlay):
+    folder = ROOT / overlay
+    kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    used = {*kustomization["resources"], *(p["path"] for p in kustomization.get("patches", []))}
+
+    assert {path.name for path in folder.glob("*.yaml")} - {"kustomization.yaml"} <= used
+
+
+@every_overlay
+@pytest.mark.parametrize("version", VERSIONS)
+def test_manifests_fit_the_schemas(overlay, version):
+    validator = pytest.importorskip("kubernetes_validate")
+
+    for item in render(overlay):
+        validator.validate(item, version, strict=True)
+
+
+@every_overlay
+def test_all_lies_in_one_namespace(overlay):
+    spaces = {
+        item["metadata"].get("namespace")
+        for item in render(overlay)
+        if item["kind"] not in CLUSTER_WIDE
     }
-    sources = [
-        variable["valueFrom"]["configMapKeyRef"]
-        for _, container in containers()
-        for variable in container.get("env", [])
-        if "configMapKeyRef" in variable.get("valueFrom", {})
+
+    assert spaces == {"decloud"}
+
+
+@every_overlay
+def test_the_namespace_refuses_pods_outside_the_restricted_profile(overlay):
+    labels = of_kind(overlay, "Namespace")["decloud"]["metadata"]["labels"]
+
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+@every_overlay
+def test_pods_follow_the_restricted_profile(overlay):
+    found = list(pods(overlay))
+    assert found
+    for name, pod in found:
+        spec, context = pod["spec"], pod["spec"]["securityContext"]
+        assert context["runAsNonRoot"] is True, name
+        assert context["runAsUser"] > 0, name
+        assert context["seccompProfile"]["type"] == "RuntimeDefault", name
+        assert spec["automountServiceAccountToken"] is False, name
+        assert not any(spec.get(key) for key in ("hostNetwork", "hostPID", "hostIPC")), name
+        allowed = {"emptyDir", "configMap", "secret", "projected", "persistentVolumeClaim"}
+        for volume in spec.get("volumes", []):
+            assert set(volume) - {"name"} <= allowed, (name, volume)
+
+
+@every_overlay
+def test_containers_follow_the_restricted_profile(overlay):
+    for name, container in containers(overlay):
+        context = container["securityContext"]
+        assert context["allowPrivilegeEscalation"] is False, name
+        assert context["readOnlyRootFilesystem"] is True, name
+        assert context["capabilities"] == {"drop": ["ALL"]}, name
+        assert "privileged" not in context, name
+
+
+@every_overlay
+def test_containers_state_what_they_take_and_how_they_are(overlay):
+    for name, pod in pods(overlay):
+        for container in pod["spec"]["containers"]:
+            assert {"readinessProbe", "livenessProbe"} <= container.keys(), name
+    for name, container in containers(overlay):
+        assert {"cpu", "memory"} <= container["resources"]["requests"].keys(), name
+        assert "memory" in container["resources"]["limits"], name
+
+
+@every_overlay
+def test_a_read_only_container_has_a_place_for_temporary_files(overlay):
+    claims = {
+        claim["metadata"]["name"]
+        for item in render(overlay)
+        if item["kind"] == "StatefulSet"
+        for claim in item["spec"]["volumeClaimTemplates"]
+    }
+    for name, pod in pods(overlay):
+        volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+        for container in pod["spec"]["containers"]:
+            mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+            assert "emptyDir" in volumes[mounts["/tmp"]], name
+            assert set(mounts.values()) <= volumes.keys() | claims, name
+
+
+@every_overlay
+def test_images_are_pinned_to_a_version(overlay):
+    for name, container in containers(overlay):
+        _, _, tag = container["image"].rpartition(":")
+        assert tag, name
+        assert tag not in {"latest", "stable"}, name
+
+
+@every_overlay
+def test_no_secret_lies_in_the_repository(overlay):
+    assert not of_kind(overlay, "Secret")
+    for name, variable in variables(overlay):
+        if re.search(r"SECRET|ACCESS_KEY|PASSWORD|TOKEN", variable["name"]):
+            assert "value" not in variable, name
+
+
+def test_the_template_of_secrets_holds_no_value():
+    lines = (ROOT / "secrets.env.template").read_text().splitlines()
+    assigned = [line for line in lines if not line.startswith("#")]
+
+    assert assigned
+    assert all(line.endswith("=") for line in assigned)
+
+
+@every_overlay
+def test_secrets_that_containers_name_are_in_the_template(overlay):
+    template = (ROOT / "secrets.env.template").read_text()
+    for name, variable in variables(overlay):
+        source = variable.get("valueFrom", {}).get("secretKeyRef")
+        if source:
+            assert f"# {source['name']}" in template, name
+            assert f"\n{source['key']}=" in template, name
+
+
+@every_overlay
+def test_names_that_manifests_refer_to_exist(overlay):
+    accounts, settings = of_kind(overlay, "ServiceAccount"), of_kind(overlay, "ConfigMap")
+    for name, pod in pods(overlay):
+        assert pod["spec"]["serviceAccountName"] in accounts, name
+    for name, container in containers(overlay):
+        for source in container.get("envFrom", []):
+            assert source["configMapRef"]["name"] in settings, name
+    for name, binding in of_kind(overlay, "RoleBinding").items():
+        assert binding["roleRef"]["name"] in of_kind(overlay, "Role"), name
+        assert {subject["name"] for subject in binding["subjects"]} <= accounts.keys(), name
+
+
+@every_overlay
+def test_variables_in_values_are_defined_before_them(overlay):
+    settings = of_kind(overlay, "ConfigMap")["decloud-settings"]["data"].keys()
+    for name, container in containers(overlay):
+        known = set(settings) if container.get("envFrom") else set()
+        for variable in container.get("env", []):
+            used = set(re.findall(r"\$\((\w+)\)", variable.get("value", "")))
+            assert used <= known, (name, variable["name"])
+            known.add(variable["name"])
+        used = set(re.findall(r"\$\((\w+)\)", " ".join(container.get("args", []))))
+        assert used <= known, name
+
+
+@every_overlay
+def test_services_policies_and_budgets_select_pods_that_are_there(overlay):
+    labels = [pod["metadata"]["labels"].items() for _, pod in pods(overlay)]
+    ports = {
+        port["name"] for _, container in containers(overlay) for port in container.get("ports", [])
+    }
+    for name, service in of_kind(overlay, "Service").items():
+        assert any(service["spec"]["selector"].items() <= label for label in labels), name
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports, name
+    policies, budgets = of_kind(overlay, "NetworkPolicy"), of_kind(overlay, "PodDisruptionBudget")
+    chosen = {name: policy["spec"]["podSelector"] for name, policy in policies.items()}
+    chosen |= {f"budget {name}": budget["spec"]["selector"] for name, budget in budgets.items()}
+    for name, selector in chosen.items():
+        wanted = selector.get("matchLabels", {}).items()
+        assert any(wanted <= label for label in labels), name
+
+
+@every_overlay
+def test_a_budget_leaves_a_pod_that_may_be_moved(overlay):
+    replicas = {
+        name: item["spec"]["replicas"] for name, item in of_kind(overlay, "Deployment").items()
+    }
+    for name, budget in of_kind(overlay, "PodDisruptionBudget").items():
+        assert budget["spec"]["minAvailable"] < replicas[name], name
+
+
+@every_overlay
+def test_nobody_reaches_a_pod_unless_a_policy_says_so(overlay):
+    policies = of_kind(overlay, "NetworkPolicy")
+
+    assert policies["default-deny"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress"]}
+    assert policies["postgres"]["spec"]["ingress"][0]["from"] == [
+        {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "mlflow"}}}
     ]
 
-    assert sources
-    assert {(source["name"], source["key"]) for source in sources} <= known
+
+@every_overlay
+def test_rights_are_few_and_named(overlay):
+    for name, role in of_kind(overlay, "Role").items():
+        for rule in role["rules"]:
+            assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]], name
+            if set(rule["resources"]) & {"secrets", "configmaps"}:
+                assert rule["resourceNames"], name
+    assert not of_kind(overlay, "ClusterRoleBinding")
 
 
-def test_the_service_selects_the_pods_of_the_deployment():
-    found = {item["kind"]: item for item in documents()}
-    labels = found["Deployment"]["spec"]["template"]["metadata"]["labels"]
-    ports = {
-        port["name"]
-        for container in found["Deployment"]["spec"]["template"]["spec"]["containers"]
-        for port in container["ports"]
-    }
-
-    assert found["Service"]["spec"]["selector"].items() <= labels.items()
-    assert found["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
-    assert {port["targetPort"] for port in found["Service"]["spec"]["ports"]} <= ports
-
-
-def test_the_tracking_address_is_one_that_the_server_answers_to():
-    settings = next(item["data"] for item in documents() if item["kind"] == "ConfigMap")
+@every_overlay
+def test_the_tracking_address_is_one_that_the_server_answers_to(overlay):
+    settings = of_kind(overlay, "ConfigMap")["decloud-settings"]["data"]
     host = settings["MLFLOW_TRACKING_URI"].removeprefix("http://")
 
     assert host in settings["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")
 
 
-def test_the_image_is_the_one_that_the_pipelines_use():
-    images = pytest.importorskip("components.images")
-    known = {value for value in vars(images).values() if isinstance(value, str)}
+def test_amazon_needs_no_static_key():
+    for overlay in ("overlays/aws", "overlays/gpu"):
+        accounts = of_kind(overlay, "ServiceAccount")
+        for name in ("decloud-pipeline", "decloud-mlflow"):
+            assert "eks.amazonaws.com/role-arn" in accounts[name]["metadata"]["annotations"]
+        named = {variable["name"] for _, variable in variables(overlay)}
+        assert not {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} & named
 
-    assert {container["image"] for _, container in containers()} <= known
 
-
-def test_tasks_find_the_settings_that_the_pipelines_name():
-    resources = pytest.importorskip("pipelines.resources")
-    settings = {
-        item["metadata"]["name"]: item["data"]
-        for item in documents()
-        if item["kind"] == "ConfigMap"
-    }
-    secrets = {
-        variable["valueFrom"]["secretKeyRef"]["name"]
-        for _, container in containers()
-        for variable in container["env"]
-        if "secretKeyRef" in variable["valueFrom"]
+def test_only_the_gpu_overlay_grants_gpus():
+    quotas = {
+        overlay: of_kind(overlay, "ResourceQuota")["decloud"]["spec"]["hard"][
+            "requests.nvidia.com/gpu"
+        ]
+        for overlay in OVERLAYS
     }
 
-    assert {"AWS_ENDPOINT_URL", "AWS_REGION", "MLFLOW_TRACKING_URI"} <= settings[
-        resources.SETTINGS
-    ].keys()
-    assert secrets == {resources.CREDENTIALS}
-
-
-def test_manifests_render_and_fit_the_schemas(tmp_path):
-    kubectl = shutil.which("kubectl")
-    if kubectl is None:
-        pytest.skip("no kubectl on this machine: the manifests were checked as written only")
-    validator = pytest.importorskip("kubernetes_validate")
-
-    done = subprocess.run(
-        [kubectl, "kustomize", str(BASE)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    rendered = list(yaml.safe_load_all(done.stdout))
-    for item in rendered:
-        validator.validate(item, "1.32", strict=True)
-
-    assert len(rendered) == len(documents())
-    assert {item["metadata"].get("namespace", "decloud") for item in rendered} == {"decloud"}
+    assert quotas == {overlay: "8" if "gpu" in overlay else "0" for overlay in OVERLAYS}
