@@ -1,31 +1,60 @@
 """Write each pipeline as the YAML that Kubeflow takes: `python -m pipelines.compile`."""
 
+import importlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
-from kfp import compiler
 
-from pipelines.analysis import analysis
-from pipelines.preprocessing import preprocessing
-from pipelines.reconstruction import reconstruction, reconstruction_series
-from pipelines.sampling import sampling
-from pipelines.training import training
+from components import profile
 
-PIPELINES: dict[str, Callable[..., Any]] = {
-    "preprocessing": preprocessing,
-    "sampling": sampling,
-    "analysis": analysis,
-    "training": training,
-    "reconstruction": reconstruction,
-    "reconstruction-series": reconstruction_series,
+_TARGETS = {
+    "preprocessing": "pipelines.preprocessing:preprocessing",
+    "sampling": "pipelines.sampling:sampling",
+    "analysis": "pipelines.analysis:analysis",
+    "training": "pipelines.training:training",
+    "reconstruction": "pipelines.reconstruction:reconstruction",
+    "reconstruction-series": "pipelines.reconstruction:reconstruction_series",
 }
+
+
+class _Pipelines(Mapping[str, Callable[..., Any]]):
+    """Pipelines by name, each imported when it is asked for: the profile is chosen before."""
+
+    def __getitem__(self, name: str) -> Callable[..., Any]:
+        module, _, attribute = _TARGETS[name].partition(":")
+        found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_TARGETS)
+
+    def __len__(self) -> int:
+        return len(_TARGETS)
+
+
+PIPELINES = _Pipelines()
+
+
+def profile_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--profile`, which takes effect before the pipelines are imported."""
+    return click.option(
+        "--profile",
+        metavar="NAME|FILE",
+        expose_value=False,
+        is_eager=True,
+        callback=lambda _context, _parameter, value: value and profile.use(value),
+        help="Settings of the cluster: a name of k8s/profiles, or a YAML file. Default: the "
+        "variable DECLOUD_PROFILE, or local.",
+    )(command)
 
 
 def compile_to(pipeline: Callable[..., Any], path: Path) -> Path:
     """Compile one pipeline to a YAML file; the same code gives the same bytes."""
+    from kfp import compiler
+
     path.parent.mkdir(parents=True, exist_ok=True)
     compiler.Compiler().compile(pipeline, str(path))
     return path
@@ -46,11 +75,9 @@ def compile_text(pipeline: Callable[..., Any]) -> str:
     metavar="FOLDER",
     help="Folder of the YAML files.",
 )
+@profile_option
 def compile_command(out: str) -> None:
-    """Compile all pipelines.
-
-    The images come from DECLOUD_IMAGE and DECLOUD_IMAGE_GPU, the number of GPUs from DECLOUD_GPUS.
-    """
+    """Compile all pipelines; images, sizes and nodes come from the profile."""
     for name, pipeline in PIPELINES.items():
         click.echo(compile_to(pipeline, Path(out, f"{name}.yaml")))
 

@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 import click
 
+from components import profile
 from decloud_lib.cli import configure_logging, task_environment
 from decloud_lib.errors import ConfigError
-from pipelines.compile import PIPELINES, compile_to
+from pipelines.compile import PIPELINES, compile_to, profile_option
 from pipelines.local import run_local
 from pipelines.runs import DockerOptions, PipelineError
 
@@ -47,6 +48,7 @@ from pipelines.runs import DockerOptions, PipelineError
     metavar="FOLDER",
     help="Folder of the compiled pipeline, the logs and the outputs of tasks.",
 )
+@profile_option
 def submit(
     name: str,
     pairs: tuple[str, ...],
@@ -64,7 +66,8 @@ def submit(
         click.echo(json.dumps(run.outputs, indent=2))
         return
     package = compile_to(PIPELINES[name], Path(out, f"{name}.yaml"))
-    click.echo(submit_package(package, arguments, host, experiment))
+    account = profile.current().service_account
+    click.echo(submit_package(package, arguments, host, experiment, service_account=account))
 
 
 def parse_arguments(pairs: tuple[str, ...]) -> dict[str, Any]:
@@ -87,7 +90,14 @@ def parse_arguments(pairs: tuple[str, ...]) -> dict[str, Any]:
     return arguments
 
 
-def submit_package(package: Path, arguments: dict[str, Any], host: str, experiment: str) -> str:
+def submit_package(
+    package: Path,
+    arguments: dict[str, Any],
+    host: str,
+    experiment: str,
+    *,
+    service_account: str | None = None,
+) -> str:
     """Start a compiled pipeline on a Kubeflow host and return the run's identifier.
 
     Raises
@@ -106,7 +116,10 @@ def submit_package(package: Path, arguments: dict[str, Any], host: str, experime
             warnings.simplefilter("ignore", FutureWarning)
             client = kfp.Client(host=host)
         run = client.create_run_from_pipeline_package(
-            str(package), arguments=arguments, experiment_name=experiment
+            str(package),
+            arguments=arguments,
+            experiment_name=experiment,
+            service_account=service_account,
         )
     except (ApiException, HTTPError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]

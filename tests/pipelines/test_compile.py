@@ -8,9 +8,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from components import images
+from components import images, profile
 from decloud_lib import cli
-from pipelines import resources
 from pipelines.compile import PIPELINES, compile_text
 
 
@@ -43,9 +42,11 @@ def test_each_task_gets_settings_and_credentials(pipeline: Callable[..., Any]) -
     _, platform = yaml.safe_load_all(compile_text(pipeline))
     settings = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert set(settings) == set(executors(pipeline))
+    chosen = profile.current()
+    assert chosen.credentials is not None
     for name, task in settings.items():
-        assert task["configMapAsEnv"][0]["configMapName"] == resources.SETTINGS, name
-        assert task["secretAsEnv"][0]["secretName"] == resources.CREDENTIALS, name
+        assert task["configMapAsEnv"][0]["configMapName"] == chosen.settings.name, name
+        assert task["secretAsEnv"][0]["secretName"] == chosen.credentials.name, name
 
 
 def test_no_task_installs_packages(pipeline: Callable[..., Any]) -> None:
@@ -61,29 +62,6 @@ def test_no_parameter_is_null(pipeline: Callable[..., Any]) -> None:
 
 def test_tasks_are_not_cached(pipeline: Callable[..., Any]) -> None:
     assert "enableCache: true" not in compile_text(pipeline)
-
-
-def test_network_tasks_ask_for_gpus_when_there_are_some(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kfp import dsl
-
-    from components.train import train
-
-    @dsl.pipeline(name="only-train")
-    def only_train() -> None:
-        task = train(training_record="a", model="b", out_savedmodel="c")
-        resources.sized(task, resources.TRAIN)
-
-    monkeypatch.setattr(images, "GPUS", 2)
-
-    @dsl.pipeline(name="only-train")
-    def with_gpus() -> None:
-        task = train(training_record="a", model="b", out_savedmodel="c")
-        resources.sized(task, resources.TRAIN)
-
-    assert "accelerator" not in executors(only_train)["exec-train"]["resources"]
-    accelerator = executors(with_gpus)["exec-train"]["resources"]["accelerator"]
-    assert accelerator["resourceType"] == "nvidia.com/gpu"
-    assert accelerator["resourceCount"] == "2"
 
 
 def test_a_file_is_no_folder_to_write_to(tmp_path: Path) -> None:

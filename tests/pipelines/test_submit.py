@@ -82,8 +82,12 @@ def test_a_host_gets_the_compiled_pipeline(monkeypatch: pytest.MonkeyPatch, tmp_
 
     monkeypatch.setattr(kfp, "Client", Client)
     package = compile_to(PIPELINES["preprocessing"], tmp_path / "preprocessing.yaml")
-    assert submit_package(package, {"batch": 2}, "http://kubeflow", "spring") == "run-1"
+    run = submit_package(
+        package, {"batch": 2}, "http://kubeflow", "spring", service_account="runner"
+    )
+    assert run == "run-1"
     assert sent["host"] == "http://kubeflow"
     assert sent["arguments"] == {"batch": 2}
     assert sent["experiment_name"] == "spring"
+    assert sent["service_account"] == "runner"
     assert "name: preprocessing" in sent["package"]

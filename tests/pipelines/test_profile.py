@@ -1,0 +1,132 @@
+"""Profiles: what a cluster's file says is what its compiled tasks get."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components import profile
+from decloud_lib.errors import ConfigError
+
+DECLOUD = Path(sys.executable).with_name("decloud")
+SHIPPED = sorted(path.stem for path in profile.FOLDER.glob("*.yaml"))
+GPU_TASKS = {"exec-train", "exec-evaluate"}
+
+
+def compiled(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Compile in a process of its own: one process knows one profile."""
+    words = [DECLOUD, "compile", "--out", folder, *options]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
+def tasks(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the containers and the Kubernetes settings of the tasks of a pipeline."""
+    spec, platform = yaml.safe_load_all(path.read_text())
+    containers = {
+        name: executor["container"]
+        for name, executor in spec["deploymentSpec"]["executors"].items()
+    }
+    return containers, platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_profiles_can_be_used(name: str) -> None:
+    assert profile.load(name).tasks
+
+
+def test_local_is_the_default() -> None:
+    assert profile.current() == profile.load("local")
+
+
+def test_gpu_tasks_run_on_gpu_nodes_and_others_do_not(tmp_path: Path) -> None:
+    done = compiled(tmp_path, "--profile", "gpu")
+    assert done.returncode == 0, done.stderr
+    containers, settings = tasks(tmp_path / "training.yaml")
+    wanted = profile.load("gpu")
+
+    for name, container in containers.items():
+        size = container["resources"]
+        if name in GPU_TASKS:
+            assert size["accelerator"]["resourceType"] == "nvidia.com/gpu"
+            assert size["accelerator"]["resourceCount"] == "1"
+            assert container["image"] == wanted.images.network
+            assert settings[name]["nodeSelector"]["labels"] == {"nvidia.com/gpu.present": "true"}
+            assert settings[name]["tolerations"][0]["key"] == "nvidia.com/gpu"
+            assert settings[name]["emptyDirMounts"][0]["mountPath"] == "/dev/shm"
+            assert settings[name]["emptyDirMounts"][0]["medium"] == "Memory"
+        else:
+            assert "accelerator" not in size
+            assert container["image"] == wanted.images.cpu
+            assert not {"nodeSelector", "tolerations", "emptyDirMounts"} & settings[name].keys()
+        assert "secretAsEnv" not in settings[name]  # pods have an identity there
+    assert containers.keys() >= GPU_TASKS
+
+
+def test_a_variable_chooses_the_profile_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DECLOUD_PROFILE", "gpu")
+    done = compiled(tmp_path / "a")
+    monkeypatch.delenv("DECLOUD_PROFILE")
+    assert done.returncode == 0, done.stderr
+    assert compiled(tmp_path / "b", "--profile", "gpu").returncode == 0
+
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_an_unknown_profile_lists_the_known_ones(tmp_path: Path) -> None:
+    done = compiled(tmp_path, "--profile", "moon")
+
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert f"expected one of {', '.join(SHIPPED)}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": {"cpu": "a"}}, "images.network: Field required"),
+        ({"colour": "blue"}, "colour: Extra inputs are not permitted"),
+        ({"parallelism": 0}, "parallelism: Input should be greater than or equal to 1"),
+        ({"tasks": {"small": {"cpu": "1", "memory": "1G"}}}, "evaluate, prepare, .* missing"),
+        ({"gpu": None}, "evaluate, reconstruct, train ask for GPUs, and there is no section 'gpu'"),
+    ],
+)
+def test_a_wrong_profile_says_what_is_wrong(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    content = yaml.safe_load((profile.FOLDER / "gpu.yaml").read_text())
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump({**content, **change}))
+
+    with pytest.raises(ConfigError, match=message):
+        profile.load(str(path))
+
+
+@pytest.mark.parametrize("size", ["two", "1 G", "-1G", ""])
+def test_a_size_without_a_unit_that_kubernetes_knows_is_refused(tmp_path: Path, size: str) -> None:
+    content = yaml.safe_load((profile.FOLDER / "local.yaml").read_text())
+    content["tasks"]["train"]["memory"] = size
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(content))
+
+    with pytest.raises(ConfigError, match=r"tasks\.train\.memory"):
+        profile.load(str(path))
+
+
+def test_a_file_that_is_no_yaml_is_said_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("images: [")
+
+    assert compiled(tmp_path / "out", "--profile", str(path)).returncode == 2
+
+
+def test_another_profile_is_refused_once_components_are_made() -> None:
+    profile.current()
+
+    with pytest.raises(ConfigError, match="components are made with another one already"):
+        profile.use("gpu")
