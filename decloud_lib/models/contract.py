@@ -135,14 +135,19 @@ def margin_px(reach_px: int, stride: int) -> int:
 
 
 def read_contract(folder: Path) -> ModelContract:
-    """Read the contract of a model folder.
+    """Read the contract of a model folder; that of a SavedModel alone is told from its signature.
 
     Raises
     ------
     ModelFolderError
-        There is no contract, or it cannot be parsed.
+        There is no contract and none can be told, or it cannot be parsed.
     """
     path = folder / NAME
+    if not path.is_file() and (folder / "saved_model.pb").is_file():
+        # Only a SavedModel without a contract needs TensorFlow to be understood.
+        from decloud_lib.models.foreign import derive_contract
+
+        return derive_contract(folder)
     if not path.is_file():
         found = ", ".join(sorted(item.name for item in folder.glob("*"))) or "nothing"
         raise ModelFolderError(

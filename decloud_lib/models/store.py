@@ -18,13 +18,13 @@ from keras import ops
 from decloud_lib.bands import S2_SCALE
 from decloud_lib.errors import ModelFolderError, ShapeError
 from decloud_lib.models.contract import ModelContract, read_contract, write_contract
+from decloud_lib.models.foreign import SERVE, canonical, open_graph, serving
 from decloud_lib.models.registry import ModelDefinition, ModelSpec
 from decloud_lib.types import Array
 
 PADS_PX = (32, 64, 128, 256)
 FINE, COARSE, ALL_BANDS = "s2_estim", "s2_20m_estim", "s2_all_bands_estim"
 PREDICT = "predict"
-SERVE = "serving_default"
 
 _Tensors = dict[str, tf.Tensor]
 
@@ -141,35 +141,36 @@ def export_model(
 
 
 def load_model(folder: Path) -> ServedModel:
-    """Load a model folder.
+    """Load a model folder, or a SavedModel of the existing system (see `foreign`).
 
     Raises
     ------
     ModelFolderError
-        There is no contract or no SavedModel, or its signatures do not match the contract.
+        There is no SavedModel or no contract, or its signatures do not match the contract.
     """
     contract = read_contract(folder)
-    try:
-        saved = tf.saved_model.load(str(folder))
-    except (OSError, ValueError, tf.errors.OpError) as error:
+    saved = open_graph(folder)
+    signatures = saved.signatures
+    if SERVE not in signatures:
         raise ModelFolderError(
-            f"{folder}: no readable SavedModel ({error}); export the model again"
-        ) from error
-    missing = [name for name in (PREDICT, SERVE) if name not in saved.signatures]
-    if missing:
-        raise ModelFolderError(
-            f"{folder}: the SavedModel has no signature {', '.join(missing)}; "
-            f"found {', '.join(sorted(saved.signatures)) or 'none'}; export the model again"
+            f"{folder}: the SavedModel has no signature {SERVE}; "
+            f"found {', '.join(sorted(signatures)) or 'none'}; export the model again"
         )
-    functions = {name: saved.signatures[name] for name in (PREDICT, SERVE)}
-    served = set(functions[PREDICT].structured_outputs)
+    serve = serving(signatures[SERVE])
+    given = signatures[PREDICT if PREDICT in signatures else SERVE].structured_outputs
+    served = {canonical(name) for name in given}
     wanted = {item.tensor for item in contract.outputs}
     if not wanted <= served:
         raise ModelFolderError(
             f"{folder}: the SavedModel gives {', '.join(sorted(served))}, its contract promises "
             f"{', '.join(sorted(wanted))}; export the model again"
         )
-    return ServedModel(contract, functions[PREDICT], functions[SERVE], owner=saved)
+
+    def whole(**inputs: tf.Tensor) -> _Tensors:
+        outputs = serve(**inputs)
+        return {name: outputs[name] for name in wanted}
+
+    return ServedModel(contract, signatures.get(PREDICT, whole), serve, owner=saved)
 
 
 def requirements() -> list[str]:

@@ -27,8 +27,8 @@ def test_a_folder_holds_two_signatures_by_name(folder: Path) -> None:
 
 
 def test_a_folder_without_a_contract_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "saved_model.pb").write_bytes(b"")
-    with pytest.raises(ModelFolderError, match=r"no model\.json .*found: saved_model\.pb"):
+    (tmp_path / "weights.h5").write_bytes(b"")
+    with pytest.raises(ModelFolderError, match=r"no model\.json .*found: weights\.h5"):
         load_model(tmp_path)
 
 
@@ -47,7 +47,7 @@ def test_a_contract_without_a_network_is_refused(tmp_path: Path) -> None:
 def test_a_network_without_our_signatures_is_refused(tmp_path: Path) -> None:
     tf.saved_model.save(tf.Module(), str(tmp_path / "model"))
     write_contract(registry.get("nearest_date").contract(ModelSpec()), tmp_path / "model")
-    with pytest.raises(ModelFolderError, match="no signature predict, serving_default"):
+    with pytest.raises(ModelFolderError, match="no signature serving_default; found none"):
         load_model(tmp_path / "model")
 
 
