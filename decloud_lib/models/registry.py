@@ -32,7 +32,8 @@ logger = logging.getLogger(__name__)
 
 ENTRY_POINTS = "decloud.models"
 _BUILT_IN = tuple(
-    f"decloud_lib.models.{module}" for module in ("crga", "gapfilling", "meraner", "monthly")
+    f"decloud_lib.models.{module}"
+    for module in ("crga", "fitted", "gapfilling", "meraner", "monthly", "residual")
 )
 
 
@@ -42,6 +43,8 @@ class ModelSpec:
 
     use_dem: bool = True
     """False leaves the elevation out, for places without one."""
+    width: int = 16
+    """Channels at full resolution of a network that comes in sizes; the others ignore it."""
     shapes: Mapping[str, tuple[int, ...]] | None = None
     """Shape of each array of a sample, for models that take whatever the samples hold."""
 
