@@ -17,6 +17,7 @@ from decloud_lib.raster.products.found import (
 )
 from decloud_lib.raster.products.items import ItemFile, find_items
 from decloud_lib.raster.products.names import TILE_PATTERN, S1Name, parse_s1_name, parse_s2_name
+from decloud_lib.raster.products.s1tiling import file_of
 
 __all__ = ["Discovery", "Found", "discover"]
 
@@ -26,6 +27,7 @@ _PREPARED = {"S1_PREPARE", "S2_PREPARE", "DEM_PREPARE", "QUARANTINE"}
 _UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".download", ".aria2", ".filepart")
 _LIKE_S2 = re.compile(r"(SENTINEL2[A-D]_|S2[A-D]_MSIL)", re.IGNORECASE)
 _LIKE_S1 = re.compile(r"s1[a-d]_\d{2}[a-z]{3}_\w+\.tiff?", re.IGNORECASE)
+_LIKE_HALF = re.compile(r"s1[a-d]_\d{2}[a-z]{3}_v[vh]_", re.IGNORECASE)
 _TILE = re.compile(rf"(?<![A-Z0-9]){TILE_PATTERN}(?![A-Z0-9])")
 _LARGEST_MANIFEST = 8 << 20
 
@@ -49,11 +51,20 @@ def discover(root: str) -> Discovery:
     """
     entries, closed = _list(root)
     base = root.rstrip("/")
-    if not entries and (entry := storage.stat(base)) is not None:
-        entries = [entry]
-    if _LIKE_S2.match(storage.name_of(base)) or [entry.uri for entry in entries] == [base]:
+    alone = None if entries else storage.stat(base)
+    if alone is not None:
+        entries = [alone, *_other_half(alone)]
+    if _LIKE_S2.match(storage.name_of(base)) or alone is not None:
         base = storage.parent_of(base)
     return _Search(base).run(entries, closed)
+
+
+def _other_half(entry: storage.Entry) -> list[storage.Entry]:
+    """Return the other polarisation of a radar file, which belongs to it wherever it was named."""
+    if not _LIKE_HALF.match(storage.name_of(entry.uri)):
+        return []
+    both = (storage.stat(file_of(entry.uri, polarisation)) for polarisation in ("vv", "vh"))
+    return [found for found in both if found is not None and found.uri != entry.uri]
 
 
 def _list(uri: str) -> tuple[list[storage.Entry], list[str]]:
@@ -147,7 +158,7 @@ class _Search:
             self._found.append(_optical(entry.uri, entry.size, problem))
         elif _LIKE_S1.fullmatch(name):
             self._sort_in_radar(entry, name)
-        elif _is_elevation(parts):
+        elif _is_elevation([storage.name_of(self._base), *parts]):
             tile = name[: -len(".tif")]
             self._found.append(Found("dem", "dem", entry.uri, tile, tile, None, None, entry.size))
         else:
@@ -231,7 +242,7 @@ def _whole_name(name: str) -> str:
 
 
 def _is_elevation(parts: list[str]) -> bool:
-    *_, folder, name = ["", *parts]
+    *_, folder, name = parts
     return folder.upper() == "DEM" and re.fullmatch(rf"{TILE_PATTERN}\.tif", name) is not None
 
 

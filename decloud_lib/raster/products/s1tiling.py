@@ -68,7 +68,7 @@ def find_pair(uri: str) -> S1Pair:
             f"{uri}: is {name.suffix}, a mask or another quantity; expected sigma nought: a name "
             "that ends with the time, _sigma or _NormLim (or with _filtered behind it)"
         )
-    siblings = {polarisation: _sibling(uri, polarisation) for polarisation in ("vv", "vh")}
+    siblings = {polarisation: file_of(uri, polarisation) for polarisation in ("vv", "vh")}
     vv, vh = (storage.stat(sibling) for sibling in siblings.values())
     if vv is None and vh is None:
         raise ProductError(
@@ -126,8 +126,14 @@ def parse_time(text: str) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def _sibling(uri: str, polarisation: str) -> str:
-    """Return the path of the other polarisation's file; the case of the name is kept."""
+def file_of(uri: str, polarisation: str) -> str:
+    """Return the path of the file of a polarisation, `vv` or `vh`; the case of the name is kept.
+
+    Raises
+    ------
+    ProductError
+        The given file is of no single polarisation.
+    """
     file_name = storage.name_of(uri)
     found = re.search("_(vv|vh)_", file_name, flags=re.IGNORECASE)
     if found is None:

@@ -75,6 +75,22 @@ def test_a_single_product_may_be_named_itself(bucket: str, name: str) -> None:
     assert only(discover(uri)).uri == uri
 
 
+@pytest.mark.parametrize("kind", ["vv", "vh"])
+def test_a_pair_may_be_named_by_one_of_its_files(bucket: str, kind: str) -> None:
+    other_day = RADAR.replace("20201011", "20201017")
+    for name in (RADAR, other_day):
+        put(bucket, name.format("vv"), name.format("vh"))
+    found = only(discover(storage.join(bucket, RADAR.format(kind))))
+    assert found.uri == storage.join(bucket, RADAR.format("vh"))
+    assert (found.size_bytes, found.problem) == (10, None)
+
+
+@pytest.mark.parametrize("named", ["DEM", "DEM/T31TEJ.tif"])
+def test_elevations_may_be_named_themselves(bucket: str, named: str) -> None:
+    put(bucket, "DEM/T31TEJ.tif")
+    assert only(discover(storage.join(bucket, named))).uri == f"{bucket}/DEM/T31TEJ.tif"
+
+
 def test_nothing_is_found_where_nothing_is(bucket: str) -> None:
     assert discover(storage.join(bucket, "nowhere")) == Discovery((), 0)
 
