@@ -92,6 +92,11 @@ def foreign_variables() -> list[str]:
     return [name for name in os.environ if name.startswith(("AWS_", "MLFLOW_", "RCLONE_"))]
 
 
+def environment() -> dict[str, str]:
+    """Return the variables of this process, for another one that a test starts."""
+    return dict(os.environ)
+
+
 def free_port() -> int:
     """Return a TCP port that was free a moment ago."""
     with socket.socket() as probe:

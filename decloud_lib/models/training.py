@@ -24,7 +24,7 @@ from decloud_lib.types import Array
 CHECK_EVERY = 50
 """Steps between two looks at the loss: each look waits for the device."""
 
-_Batch = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
+_Arrays = dict[str, tf.Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +251,23 @@ class Trainer:
         options.experimental_distribute.auto_shard_policy = (
             tf.data.experimental.AutoShardPolicy.DATA
         )
-        return self._strategy.experimental_distribute_dataset(samples.with_options(options))
+        filled = samples.map(self._filled).with_options(options)
+        return self._strategy.experimental_distribute_dataset(filled)
+
+    def _filled(self, inputs: _Arrays, targets: _Arrays) -> tuple[_Arrays, _Arrays, tf.Tensor]:
+        """Repeat a sample, without counting it, until all devices have an equal share.
+
+        Not every layer can take an empty share.
+        """
+        samples = tf.shape(next(iter(targets.values())))[0]
+        more = tf.math.floormod(-samples, self.devices)
+        index = tf.concat([tf.range(samples), tf.zeros(more, tf.int32)], axis=0)
+        counted = tf.concat([tf.ones(samples), tf.zeros(more)], axis=0)
+        return (
+            {key: tf.gather(array, index) for key, array in inputs.items()},
+            {key: tf.gather(array, index) for key, array in targets.items()},
+            counted,
+        )
 
     @property
     def _is_spread(self) -> bool:
@@ -263,8 +279,8 @@ class Trainer:
         if key not in self._functions:
             replica = self._train_replica if training else self._valid_replica
 
-            def step(inputs: dict[str, tf.Tensor], targets: dict[str, tf.Tensor]) -> tf.Tensor:
-                losses = self._strategy.run(replica, args=(inputs, targets))
+            def step(*batch: Any) -> tf.Tensor:
+                losses = self._strategy.run(replica, args=batch)
                 return self._strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
 
             signature = None if self._is_spread else samples.element_spec
@@ -274,7 +290,7 @@ class Trainer:
         return self._functions[key]
 
     def _train_replica(
-        self, inputs: dict[str, tf.Tensor], targets: dict[str, tf.Tensor]
+        self, inputs: _Arrays, targets: _Arrays, counted: tf.Tensor | None = None
     ) -> tf.Tensor:
         """Do one device's part of a step and return its part of the mean loss."""
         context = tf.distribute.get_replica_context()
@@ -282,14 +298,15 @@ class Trainer:
         with tf.GradientTape() as tape:
             outputs = self._outputs(inputs, training=True)
             per_image = self._loss(inputs, targets, outputs)
-            images = tf.cast(tf.shape(per_image)[0], tf.float32)
+            counted = tf.ones_like(per_image) if counted is None else counted
+            images = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.reduce_sum(counted))
             # The mean over the whole batch, however it is cut into shares.
-            loss = tf.reduce_sum(per_image) / context.all_reduce(tf.distribute.ReduceOp.SUM, images)
+            loss = tf.reduce_sum(per_image * counted) / images
         gradients = tape.gradient(loss, variables)
         if self._how.clip_norm is not None:
             gradients = self._clipped(gradients)
         self._optimiser.apply(gradients, self._network.trainable_variables)
-        self._add(self._totals[True], inputs, targets, outputs, per_image)
+        self._add(self._totals[True], (inputs, targets, outputs), per_image, counted)
         return loss
 
     def _clipped(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
@@ -301,25 +318,21 @@ class Trainer:
         return [gradient / self.devices for gradient in clipped]
 
     def _valid_replica(
-        self, inputs: dict[str, tf.Tensor], targets: dict[str, tf.Tensor]
+        self, inputs: _Arrays, targets: _Arrays, counted: tf.Tensor | None = None
     ) -> tf.Tensor:
         outputs = self._outputs(inputs, training=False)
         per_image = self._loss(inputs, targets, outputs)
-        self._add(self._totals[False], inputs, targets, outputs, per_image)
+        counted = tf.ones_like(per_image) if counted is None else counted
+        self._add(self._totals[False], (inputs, targets, outputs), per_image, counted)
         return tf.reduce_sum(per_image)
 
-    def _outputs(self, inputs: dict[str, tf.Tensor], *, training: bool) -> dict[str, tf.Tensor]:
+    def _outputs(self, inputs: _Arrays, *, training: bool) -> _Arrays:
         # Samples may hold more than the network asks for, such as masks.
         wanted = {key: inputs[key] for key in self._network.input}
         outputs = self._network(wanted, training=training)
         return {key: tf.cast(value, tf.float32) for key, value in outputs.items()}
 
-    def _loss(
-        self,
-        inputs: dict[str, tf.Tensor],
-        targets: dict[str, tf.Tensor],
-        outputs: dict[str, tf.Tensor],
-    ) -> tf.Tensor:
+    def _loss(self, inputs: _Arrays, targets: _Arrays, outputs: _Arrays) -> tf.Tensor:
         """Return the loss of each image, (N,): the mean absolute error, summed over the outputs."""
         losses = []
         for key in self._definition.target_keys:
@@ -330,12 +343,12 @@ class Trainer:
     def _add(
         self,
         totals: tf.Variable,
-        inputs: dict[str, tf.Tensor],
-        targets: dict[str, tf.Tensor],
-        outputs: dict[str, tf.Tensor],
+        arrays: tuple[_Arrays, _Arrays, _Arrays],
         per_image: tf.Tensor,
+        counted: tf.Tensor,
     ) -> None:
-        """Add the scores of a share of a batch."""
+        """Add the scores of a share of a batch: inputs, targets, outputs; its loss; what counts."""
+        inputs, targets, outputs = arrays
         found = {"loss": (per_image, tf.ones_like(per_image))}
         for key in self._definition.target_keys:
             prefix = _prefix(self._definition.target_keys, key)
@@ -350,7 +363,10 @@ class Trainer:
         rows = []
         for name in self.score_names:
             value, weight = found[name]
-            rows.append(tf.stack([tf.reduce_sum(value * weight), tf.reduce_sum(weight)]))
+            used = weight * counted
+            # What does not count may be infinite, and infinity times zero is no number.
+            sums = [tf.reduce_sum(tf.where(used > 0.0, value, 0.0)), tf.reduce_sum(used)]
+            rows.append(tf.stack(sums))
         totals.assign_add(tf.cast(tf.stack(rows), tf.float64))
 
 
