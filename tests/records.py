@@ -14,10 +14,22 @@ _CORNERS = ((0.0, 1.0), (1.0, 1.0), (1.0, 0.0), (0.0, 0.0))
 
 
 def write_records(
-    folder: Path, n: int = 8, patch_px: int = 64, seed: int = 0, *, with_dem: bool = True
+    folder: Path,
+    n: int = 8,
+    patch_px: int = 64,
+    seed: int = 0,
+    *,
+    with_dem: bool = True,
+    with_cloud_masks: bool = False,
 ) -> Path:
     """Write samples whose target is a noisy mean in time of two smooth neighbours."""
-    schema = schema_of(load_layout(LAYOUT), patch_px, with_20m_bands=False, with_dem=with_dem)
+    schema = schema_of(
+        load_layout(LAYOUT),
+        patch_px,
+        with_20m_bands=False,
+        with_dem=with_dem,
+        with_cloud_masks=with_cloud_masks,
+    )
     rng = np.random.default_rng(seed)
     samples = [_sample(schema, patch_px, rng) for _ in range(n)]
     write_shards(folder, samples, schema, n_samples_per_shard=5)
@@ -42,6 +54,11 @@ def _sample(schema: SampleSchema, patch_px: int, rng: np.random.Generator) -> Sa
             array = np.array(1.6e9 + days[key.rpartition("_")[2]] * _DAY_S)
         elif key in optical:
             array = optical[key].round()
+        elif "cld10m" in key:
+            # Date t is hidden on its left, and the target in its first rows.
+            rows, columns = np.mgrid[0:patch_px, 0:patch_px]
+            hidden = {"t": columns < 24, "target": rows < 8}.get(key.rpartition("_")[2], rows < 0)
+            array = hidden[..., None] * 3
         else:
             array = rng.integers(0, 2 if "ascending" in key else 3000, shape)
         arrays[key] = np.asarray(array).astype(schema.dtypes[key])

@@ -78,9 +78,8 @@ def _find(wanted: set[bytes], feeding: Feeding) -> dict[bytes, list[dict[str, An
     for file in feeding.records.files:
         record = 0
         part = LocalRecords(feeding.records.source, (file,))
-        for inputs, targets in part.batches(
-            feeding.inputs, feeding.targets, _READ
-        ).as_numpy_iterator():
+        batches = part.batches(feeding.sight.inputs, feeding.sight.targets, _READ)
+        for inputs, targets in batches.as_numpy_iterator():
             for index in range(len(next(iter(targets.values())))):
                 digest = _digest(_sample(inputs, targets, index))
                 if digest in wanted:

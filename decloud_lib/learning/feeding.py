@@ -1,8 +1,7 @@
 """What a training is fed with: batches in a drawn order, which can begin anywhere in an epoch."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from decloud_lib.learning.record_sets import LocalRecords
 
@@ -11,13 +10,36 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Sight:
+    """What a network sees of the samples."""
+
+    inputs: tuple[str, ...]
+    """Keys that the network takes, masks, and what a simulation needs."""
+    targets: tuple[str, ...]
+    simulate: Any = None
+    """Changes each sample first, as `ModelDefinition.simulate`; None changes none."""
+
+    def all(self, records: LocalRecords, batch: int) -> "tf.data.Dataset":
+        """Return all samples of a set in stored order, the same ones at each pass."""
+        return self.of(records.batches(self.inputs, self.targets, batch), batch, seed=0)
+
+    def of(
+        self, stored: "tf.data.Dataset", batch: int, seed: int, first: int = 0
+    ) -> "tf.data.Dataset":
+        """Return stored batches as the network sees them; `first` is the number of the first."""
+        from decloud_lib.samples.augmentation import simulated
+
+        if self.simulate is None:
+            return stored
+        return simulated(stored, self.simulate, seed, batch, first)
+
+
+@dataclass(frozen=True, slots=True)
 class Feeding:
     """Training samples, epoch after epoch."""
 
     records: LocalRecords
-    inputs: tuple[str, ...]
-    """Keys that the network takes, and masks."""
-    targets: tuple[str, ...]
+    sight: Sight
     batch: int
     """Samples of a step, on all devices together."""
     shuffle: int
@@ -36,27 +58,26 @@ class Feeding:
         Parameters
         ----------
         epoch
-            Its number, from 0: with the seed it decides on the order, and on each sample's turn.
+            Its number, from 0: with the seed it decides on the order, and on how each sample is
+            changed.
         first
             Number of the first batch, for going on within an epoch.
         """
         from decloud_lib.samples.augmentation import turned
 
-        batches = self.stored(epoch)
-        if self.augment:
-            batches = turned(batches, self.seed + epoch)
-        return batches.skip(first) if first else batches
+        batches, seed = self.stored(epoch), self.seed + epoch
+        if first:
+            batches = batches.skip(first)
+        batches = self.sight.of(batches, self.batch, seed, first)
+        return turned(batches, seed, first) if self.augment else batches
 
     def stored(self, epoch: int) -> "tf.data.Dataset":
         """Return the batches of an epoch as the records hold them, in the order of the training."""
         # A seed per epoch: an interrupted training goes on with the very order it would have had.
         return self.records.batches(
-            self.inputs, self.targets, self.batch, shuffle=self.shuffle, seed=self.seed + epoch
+            self.sight.inputs,
+            self.sight.targets,
+            self.batch,
+            shuffle=self.shuffle,
+            seed=self.seed + epoch,
         )
-
-
-def validation(
-    records: Sequence[LocalRecords], inputs: tuple[str, ...], targets: tuple[str, ...], batch: int
-) -> "dict[str, tf.data.Dataset]":
-    """Return the batches of validation sets by name, in stored order."""
-    return {item.source.name: item.batches(inputs, targets, batch) for item in records}

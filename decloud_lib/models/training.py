@@ -333,7 +333,12 @@ class Trainer:
         return {key: tf.cast(value, tf.float32) for key, value in outputs.items()}
 
     def _loss(self, inputs: _Arrays, targets: _Arrays, outputs: _Arrays) -> tf.Tensor:
-        """Return the loss of each image, (N,): the mean absolute error, summed over the outputs."""
+        """Return the loss of each sample, (N,).
+
+        That of the model's definition; else the mean absolute error, summed over the targets.
+        """
+        if self._definition.loss is not None:
+            return self._definition.loss(inputs, targets, outputs)
         losses = []
         for key in self._definition.target_keys:
             weights = self._how.weights.of(inputs, outputs[key])

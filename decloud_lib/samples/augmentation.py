@@ -1,13 +1,17 @@
-"""Samples turned and mirrored: the same scene, seen from another side."""
+"""Samples changed at random on their way into a training, in a way that a seed repeats."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
-_Arrays = Mapping[str, tf.Tensor]
+Arrays = Mapping[str, tf.Tensor]
+Simulate = Callable[[Arrays, Arrays, tf.Tensor], tuple[Arrays, Arrays]]
+"""(inputs, targets, seed) of one sample -> the changed sample; the seed is (2,) int32."""
+
+_WORKERS = 2
 
 
-def turned(batches: tf.data.Dataset, seed: int) -> tf.data.Dataset:
+def turned(batches: tf.data.Dataset, seed: int, first: int = 0) -> tf.data.Dataset:
     """Mirror and turn each sample at random, all of its images together.
 
     Parameters
@@ -17,6 +21,8 @@ def turned(batches: tf.data.Dataset, seed: int) -> tf.data.Dataset:
         turned alike, and (N,) numbers, which stay.
     seed
         The same seed turns the same sample of the same batch in the same way.
+    first
+        Number of the first batch.
 
     Returns
     -------
@@ -24,7 +30,7 @@ def turned(batches: tf.data.Dataset, seed: int) -> tf.data.Dataset:
     that are not square are only mirrored.
     """
 
-    def turn(index: tf.Tensor, batch: tuple[_Arrays, _Arrays]) -> tuple[_Arrays, _Arrays]:
+    def turn(index: tf.Tensor, batch: tuple[Arrays, Arrays]) -> tuple[Arrays, Arrays]:
         inputs, targets = batch
         samples = tf.shape(next(iter(targets.values())))[0]
         # One draw per sample: transpose, mirror left-right, mirror up-down.
@@ -35,7 +41,36 @@ def turned(batches: tf.data.Dataset, seed: int) -> tf.data.Dataset:
             {key: _turn(array, flags) for key, array in targets.items()},
         )
 
-    return batches.enumerate().map(turn, num_parallel_calls=2, deterministic=True)
+    numbered = batches.enumerate(first)
+    return numbered.map(turn, num_parallel_calls=_WORKERS, deterministic=True)
+
+
+def simulated(
+    batches: tf.data.Dataset, simulate: Simulate, seed: int, batch: int, first: int = 0
+) -> tf.data.Dataset:
+    """Change each sample by a function of a network, such as one that lays a gap over a date.
+
+    Parameters
+    ----------
+    batches
+        (inputs, targets) by key.
+    simulate
+        Changes one sample, without batch axis.
+    seed
+        The same seed changes the same sample in the same way, whatever the size of the batches.
+    batch
+        Samples of a batch.
+    first
+        Number of the first batch.
+    """
+
+    def change(index: tf.Tensor, sample: tuple[Arrays, Arrays]) -> tuple[Arrays, Arrays]:
+        inputs, targets = sample
+        return simulate(inputs, targets, tf.stack([seed, tf.cast(index, tf.int32)]))
+
+    samples = batches.unbatch().enumerate(first * batch)
+    changed = samples.map(change, num_parallel_calls=_WORKERS, deterministic=True)
+    return changed.batch(batch).prefetch(_WORKERS)
 
 
 def _turn(array: tf.Tensor, flags: tf.Tensor) -> tf.Tensor:

@@ -14,7 +14,7 @@ from decloud_lib.stages.train_config import TrainConfig
 
 if TYPE_CHECKING:
     from decloud_lib.learning.course import Data, Rules
-    from decloud_lib.learning.feeding import Feeding
+    from decloud_lib.learning.feeding import Feeding, Sight
     from decloud_lib.learning.record_sets import LocalRecords, RecordSet
     from decloud_lib.learning.recording import Recorder
     from decloud_lib.models.checkpoint import Checkpoints, Saved
@@ -57,12 +57,16 @@ class Job:
         return storage.join(parent, self.name) if parent is not None else None
 
     @property
-    def keys(self) -> tuple[str, ...]:
-        """Keys of the samples beside the targets: inputs of the network, and masks."""
+    def sight(self) -> "Sight":
+        """What the network sees of the samples: its inputs, masks, and what a gap is made from."""
+        from decloud_lib.learning.feeding import Sight
         from decloud_lib.models.weighting import HIDDEN
 
+        held = set.intersection(*(set(item.schema.keys) for item in self.sets))
         masks = [*_weights(self.config).needed, *((HIDDEN,) if self.is_partial else ())]
-        return tuple(dict.fromkeys([*self.contract.input_keys, *masks]))
+        extra = [key for key in self.definition.simulation_keys if key in held]
+        inputs = tuple(dict.fromkeys([*self.contract.input_keys, *masks, *extra]))
+        return Sight(inputs, self.definition.target_keys, self.definition.simulate)
 
     @property
     def is_partial(self) -> bool:
@@ -105,6 +109,11 @@ def plan_job(config: TrainConfig) -> Job:
     for item in sets:
         item.check(contract, definition.target_keys)
         _weights(config).check(item.schema.keys)
+    if definition.loss is not None and _weights(config).needed:
+        raise ConfigError(
+            f"model {definition.name} has a loss of its own, which weighs pixels itself: leave out "
+            "--hidden-weight, --clear-weight and --clear-target-only"
+        )
     entries = [entry for item in sets for entry in item.entries]
     code, _ = registry.split_name(config.model)
     files = [str(code)] if code is not None else []
@@ -244,8 +253,7 @@ def make_feeding(job: Job, records: "list[LocalRecords]", devices: int) -> "Feed
 
     return Feeding(
         records[0],
-        job.keys,
-        job.definition.target_keys,
+        job.sight,
         batch=job.config.batch_size_train * devices,
         shuffle=job.config.shuffle_buffer_size,
         seed=job.config.seed,
@@ -256,10 +264,9 @@ def make_feeding(job: Job, records: "list[LocalRecords]", devices: int) -> "Feed
 def make_data(job: Job, records: "list[LocalRecords]", feeding: "Feeding", devices: int) -> "Data":
     """Return what the training sees."""
     from decloud_lib.learning.course import Data
-    from decloud_lib.learning.feeding import validation
 
     batch = job.config.batch_size_valid * devices
-    valid = validation(records[1:], job.keys, job.definition.target_keys, batch)
+    valid = {item.source.name: job.sight.all(item, batch) for item in records[1:]}
     return Data(records[0].source.name, feeding.epoch, feeding.steps, valid)
 
 

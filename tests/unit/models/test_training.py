@@ -243,3 +243,12 @@ def test_a_deterministic_model_is_scored_too() -> None:
     targets = {"s2_target": np.full((2, 16, 16, 4), 0.16, "float32")}
     data = tf.data.Dataset.from_tensor_slices((inputs, targets)).batch(2)
     assert trainer.evaluate(data)["mae"] == pytest.approx(0.01, rel=1e-4)
+
+
+def test_a_model_may_bring_its_own_loss() -> None:
+    def loss(inputs: dict, targets: dict, outputs: dict) -> tf.Tensor:
+        return tf.reduce_sum(tf.square(targets["s2_target"] - outputs["s2_target"]), (1, 2, 3))
+
+    trainer = Trainer(replace(TINY, loss=loss), ModelSpec(), HOW)
+    found = trainer.evaluate(batches(4))
+    assert found["loss"] == pytest.approx(found["mse_dn2"] * 1e-8 * 12 * 12 * 4, rel=1e-4)

@@ -1,7 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
-from decloud_lib.samples.augmentation import turned
+from decloud_lib.samples.augmentation import simulated, turned
 
 
 def batches(n: int = 64, size: tuple[int, int] = (8, 8), batch: int = 4) -> tf.data.Dataset:
@@ -61,3 +61,22 @@ def test_images_that_are_not_square_keep_their_shape() -> None:
             np.array_equal(turn, found)
             for turn in (image, image[::-1], image[:, ::-1], image[::-1, ::-1])
         )
+
+
+def test_a_simulation_depends_on_the_sample_and_not_on_its_batch() -> None:
+    def noisy(inputs: dict, targets: dict, seed: tf.Tensor) -> tuple[dict, dict]:
+        assert inputs["fine"].shape == (8, 8, 1)
+        noise = tf.random.stateless_uniform((8, 8, 1), seed)
+        return inputs | {"fine": inputs["fine"] + noise, "mask": noise}, targets
+
+    def run(batch: int, first: int = 0, seed: int = 5) -> dict[str, np.ndarray]:
+        data = batches(n=10, batch=batch).skip(first)
+        return flat(simulated(data, noisy, seed, batch, first))
+
+    before, after = flat(batches(n=10)), run(4)
+    np.testing.assert_array_equal(after["fine"], before["fine"] + after["mask"])
+    np.testing.assert_array_equal(after["target"], before["target"])
+    assert len({mask.tobytes() for mask in after["mask"]}) == 10
+    np.testing.assert_array_equal(run(3)["fine"], after["fine"])
+    np.testing.assert_array_equal(run(2, first=3)["fine"], after["fine"][6:])
+    assert np.all(run(4, seed=6)["mask"].mean((1, 2, 3)) != after["mask"].mean((1, 2, 3)))
