@@ -75,8 +75,10 @@ def draw_maps(panels: Sequence[MapPanel], grid: Grid, title: str) -> bytes:
     """
     aspect = grid.height / grid.width
     columns = 3 if len(panels) == 3 else 2
-    rows, width = -(-len(panels) // columns), 12.3 / columns
-    size = (12.3, rows * (min(max(0.78 * width * aspect, 1.6), 9.0) + 0.8) + 0.3)
+    rows = -(-len(panels) // columns)
+    # Of a map alone, inches; beside it there is room for a colour bar, below it for coordinates.
+    width = min(12.3 / columns - 1.4, 3.6 / aspect)
+    size = (columns * (width + 1.4), rows * (max(width * aspect, 1.2) + 0.9) + 0.3)
     figure = Figure(figsize=size, layout="constrained", dpi=_DPI)
     left, bottom, right, top = grid.bounds
     for number, panel in enumerate(panels, start=1):

@@ -148,20 +148,21 @@ def _figures(uses: _Uses, maps: dict[str, dict[str, Array]]) -> list[Figure]:
         "Sentinel-1": (catalogue.s1_time_ms, uses.s1.sum(axis=1)),
     }
     title = f"{uses.title}: {uses.samples:,} samples"
-    return [
-        Figure(
-            f"{uses.name}_freq",
-            title,
-            "Uses in all samples of the layout, and different images used, per position.",
-            draw_maps(panels, grid, title),
-        ),
-        Figure(
-            f"{uses.name}_dates",
-            f"{title}, by date",
-            "Uses of each image over all positions; a tick marks an image.",
-            draw_timeline(times, "uses", f"{title}, by date"),
-        ),
-    ]
+    by_date = Figure(
+        f"{uses.name}_dates",
+        f"{title}, by date",
+        "Uses of each image over all positions; a tick marks an image.",
+        draw_timeline(times, "uses", f"{title}, by date"),
+    )
+    if catalogue.n_positions == 1:
+        return [by_date]
+    on_map = Figure(
+        f"{uses.name}_freq",
+        title,
+        "Uses in all samples of the layout, and different images used, per position.",
+        draw_maps(panels, grid, title),
+    )
+    return [on_map, by_date]
 
 
 def _row(uses: _Uses) -> tuple[Cell, ...]:
