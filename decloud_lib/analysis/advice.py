@@ -9,8 +9,8 @@ import numpy as np
 
 from decloud_lib.acquisitions import AcquisitionsLayout
 from decloud_lib.acquisitions.variants import Windows, around_hours, reach_hours, vary
+from decloud_lib.analysis.charts import CellGrid, draw_cells
 from decloud_lib.analysis.counts import samples_by_season, search_layout
-from decloud_lib.analysis.drawing import CellGrid, draw_cells
 from decloud_lib.analysis.ground import DataSetGround, NamedLayout
 from decloud_lib.analysis.parts import Figure, Part, Raster, Table, map_raster
 from decloud_lib.analysis.rules import CountRules

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from decloud_lib.analysis.drawing import draw_counts
+from decloud_lib.analysis.charts import draw_counts
 from decloud_lib.analysis.ground import NamedLayout, Places
 from decloud_lib.analysis.parts import Cell, Figure, Part, Table
 from decloud_lib.analysis.rules import CountRules, Seasons

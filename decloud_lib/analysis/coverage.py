@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from decloud_lib.analysis.drawing import MapPanel, draw_maps
+from decloud_lib.analysis.maps import MapPanel, draw_maps
 from decloud_lib.analysis.parts import Figure, Part, Table, map_raster
 from decloud_lib.arrays.coverage import mean_cloud_percent
 from decloud_lib.progress import track

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from decloud_lib import storage
-from decloud_lib.analysis.drawing import draw_footprints
+from decloud_lib.analysis.maps import draw_footprints
 from decloud_lib.analysis.parts import Cell, Figure, Part, Table
 from decloud_lib.errors import RecordError
 from decloud_lib.progress import track

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from decloud_lib.analysis.drawing import MapPanel, draw_bins, draw_maps
+from decloud_lib.analysis.charts import draw_bins
+from decloud_lib.analysis.maps import MapPanel, draw_maps
 from decloud_lib.analysis.parts import Cell, Figure, Part, Table, map_raster
 from decloud_lib.arrays.coverage import gap_histogram, gap_hours, median_over_dates
 from decloud_lib.progress import track

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from decloud_lib import storage
-from decloud_lib.analysis.drawing import draw_band_histograms
+from decloud_lib.analysis.charts import draw_band_histograms
 from decloud_lib.analysis.parts import Cell, Figure, Part, Table
 from decloud_lib.arrays.statistics import (
     BandStatistics,

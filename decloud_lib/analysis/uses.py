@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from decloud_lib import storage
+from decloud_lib.analysis.charts import draw_timeline
 from decloud_lib.analysis.counts import search_layout
-from decloud_lib.analysis.drawing import MapPanel, draw_maps, draw_timeline
 from decloud_lib.analysis.ground import DataSetGround, NamedLayout
+from decloud_lib.analysis.maps import MapPanel, draw_maps
 from decloud_lib.analysis.parts import Cell, Figure, Part, Raster, Table, map_raster
 from decloud_lib.analysis.rules import CountRules
 from decloud_lib.progress import track

@@ -14,6 +14,7 @@ from jinja2 import Environment, StrictUndefined
 from decloud_lib import __version__, manifest, storage
 from decloud_lib.analysis.parts import Part
 from decloud_lib.config import StageConfig
+from decloud_lib.errors import ConfigError
 from decloud_lib.raster.write import write_raster
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,8 @@ class Analysis:
 
         Raises
         ------
+        ConfigError
+            There is no part.
         OutputConflictError
             The folder holds another analysis, and `overwrite` is off.
         """
@@ -68,6 +71,8 @@ class Analysis:
             logger.info("%s: is complete", out)
             return _result(out, manifest.read(done_uri))
         found = list(parts())
+        if not found:
+            raise ConfigError("there is nothing to show; name parts, and what they are made from")
         written = [uri for part in found for uri in _write_part(storage.join(out, part.key), part)]
         for name, text in ((TEXT, _tables(found)), (PAGE, render(self.title, found))):
             written.append(_write(storage.join(out, name), text))

@@ -101,7 +101,7 @@ class _Work:
             return [images_part(groups, config.bins)]
         if name == "records" and self._records:
             return [records_part(self._records, config.crs)]
-        if name == "layout":
+        if name == "layout" and self._advised:
             places = ground.places(config.patchsize, config.dataset)
             return [
                 advice_part(advised, places, config.rules(), grid, config.wanted())

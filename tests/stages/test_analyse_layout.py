@@ -160,6 +160,12 @@ def test_wrong_settings_are_told_in_one_line(tiles, tmp_path, capsys, words, say
     assert says in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_a_page_without_parts_is_refused(tiles, tmp_path, capsys):
+    words = ["--tiles", tiles[0], "--out", f"{tmp_path}/out", "--parts", "records", "layout"]
+    assert cli.main(["analyse", "all", *words]) == 2
+    assert "there is nothing to show; name parts" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_one_page_has_all_parts_that_were_asked(tiles, bucket, tmp_path):
     sample(
         SampleConfig(
