@@ -18,6 +18,8 @@ from decloud_lib.types import Array, Grid, Window
 
 Prepared = PreparedS1 | PreparedS2
 
+#: What a damaged image raises; a bucket that cannot be reached is another matter.
+UNUSABLE = (ProductError, storage.MissingFileError)
 _ORBIT_TAG = "RELATIVE_ORBIT"
 
 
@@ -65,6 +67,19 @@ def facts_of(image: Prepared, listed: Mapping[str, storage.Entry]) -> ImageRow:
         statistics=(listed[image.edge_stats],),
         images=(listed[file_uri],),
     )
+
+
+def reason_of(error: Exception, uri: str) -> str:
+    """Return what is wrong with an image.
+
+    Raises
+    ------
+    StorageError
+        It is the bucket that cannot be reached.
+    """
+    if storage.is_s3(uri):
+        storage.stat(uri)
+    return str(error)
 
 
 def read_facts(

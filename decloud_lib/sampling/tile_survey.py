@@ -9,28 +9,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from decloud_lib import storage
-from decloud_lib.errors import ConfigError, GridMismatchError, ProductError
+from decloud_lib.errors import ConfigError, GridMismatchError
 from decloud_lib.manifest import FileRef
-from decloud_lib.raster.products.names import S1Name
-from decloud_lib.raster.products.prepared import (
-    Moment,
-    list_s1,
-    list_s2,
-    masked_time,
-    tile_folder,
-)
-from decloud_lib.raster.products.s1tiling import AssumedHours
 from decloud_lib.raster.read import open_raster
 from decloud_lib.sampling.image_facts import (
+    UNUSABLE,
     Prepared,
     check_grid,
     check_grids,
-    facts_of,
     read_facts,
     read_grids,
+    reason_of,
     reference_of,
 )
 from decloud_lib.sampling.sources import TilesFile
+from decloud_lib.sampling.tile_listing import Candidate, EmptyTileError, list_candidates
 from decloud_lib.sampling.tile_table import (
     Counts,
     ImageRow,
@@ -47,12 +40,6 @@ logger = logging.getLogger(__name__)
 _READERS = 8
 #: Rasters of a tile on another grid that a message names.
 _NAMED = 5
-#: What a damaged image raises; a bucket that cannot be reached is another matter.
-_UNUSABLE = (ProductError, storage.MissingFileError)
-
-
-class EmptyTileError(ProductError):
-    """A tile without a prepared Sentinel-2 product that can be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,31 +57,6 @@ class SurveyedImage:
     image: Prepared
     row: ImageRow
     counts: Counts
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    """An image before it is known whether it can be used."""
-
-    image: Prepared
-    facts: ImageRow
-    """What its name and the listing say."""
-    known: ImageRow | None
-    """What the table says, where the statistics are still those that it was made from."""
-
-    def taken_over(self) -> ImageRow | None:
-        """Return the row as the table has it, or as it follows from that; None = read it anew."""
-        if self.known is None or self.known.problem is not None:
-            return None
-        same_images = self.known.images == self.facts.images
-        return replace(
-            self.facts,
-            relative_orbit=self.known.relative_orbit,
-            cloud_percent=self.known.cloud_percent,
-            nodata_percent=self.known.nodata_percent,
-            valid_patch_percent=self.known.valid_patch_percent,
-            grid_checked=self.known.grid_checked and same_images,
-        )
 
 
 class TileSurvey:
@@ -143,14 +105,14 @@ class TileSurvey:
         self._files = files
         self._thorough = thorough
         self._mismatches: list[str] = []
-        self._unreadable: dict[str, str] = {}
         self._problems: list[ImageRow] = []
         self._content: bytes | None = None
         self._table_uri = (
             storage.join(files.table_root, f"{tile}.parquet") if files.table_root else None
         )
         self._table = read_table(self._table_uri, tile) if self._table_uri else None
-        self._s2, self._s1 = self._find_images()
+        found = list_candidates(tile, files, self._table, thorough=thorough)
+        self._s2, self._s1 = ([item for item in some if self._may_be_used(item)] for some in found)
         self.elevation = self._find_elevation()
         self.reference, self.grid = self._find_grid()
         self._check_elevation()
@@ -206,59 +168,8 @@ class TileSurvey:
         storage.write_bytes(self._table_uri, self._content)
         return True
 
-    def _find_images(self) -> tuple[list[_Candidate], list[_Candidate]]:
-        roots = (self._files.s2_root, self._files.s1_root)
-        s2_files, s1_files = (
-            storage.list_files(tile_folder(root, self.tile)) if root else [] for root in roots
-        )
-        listed = {entry.uri: entry for entry in (*s2_files, *s1_files)}
-
-        def times(masked: Mapping[str, S1Name]) -> dict[str, Moment]:
-            return self._masked_times(masked, listed)
-
-        s2 = list_s2(self._files.s2_root, self.tile, listed=s2_files)
-        s1_root = self._files.s1_root
-        s1 = list_s1(s1_root, self.tile, listed=s1_files, times=times) if s1_root else []
-        if not s2:
-            raise EmptyTileError(
-                f"{self._files.s2_root}: no prepared Sentinel-2 product of {self.tile}; "
-                "run prepare-s2 first"
-            )
-        found = [[self._candidate(image, listed) for image in images] for images in (s2, s1)]
-        usable = [[item for item in items if self._may_be_used(item)] for items in found]
-        return usable[0], usable[1]
-
-    def _masked_times(
-        self, masked: Mapping[str, S1Name], listed: Mapping[str, storage.Entry]
-    ) -> dict[str, Moment]:
-        """Take times from the table while the files are the same; read the others."""
-        known = {
-            row.images: (row.acquired, row.time_is_assumed)
-            for row in (self._table.rows.values() if self._table else ())
-            if not (self._thorough and row.problem)
-        }
-
-        def time_of(uri: str) -> Moment:
-            if moment := known.get((listed[uri],)):
-                return moment
-            try:
-                return masked_time(uri, masked[uri])
-            except _UNUSABLE as error:
-                self._unreadable[uri] = _reason(error, uri)
-                return AssumedHours().moment(masked[uri]), True
-
-        with ThreadPoolExecutor(_READERS) as pool:
-            return dict(zip(masked, pool.map(time_of, masked), strict=True))
-
-    def _candidate(self, image: Prepared, listed: Mapping[str, storage.Entry]) -> _Candidate:
-        facts = facts_of(image, listed)
-        known = self._table.rows.get(facts.uri) if self._table else None
-        if known is not None and known.statistics != facts.statistics:
-            known = None
-        return _Candidate(image, facts, known)
-
-    def _may_be_used(self, candidate: _Candidate) -> bool:
-        reason = self._unreadable.get(candidate.facts.images[0].uri)
+    def _may_be_used(self, candidate: Candidate) -> bool:
+        reason = candidate.unreadable
         known = candidate.known
         if reason is None and known is not None and not self._thorough:
             # As long as nothing there has changed, what was found unusable is so.
@@ -267,7 +178,7 @@ class TileSurvey:
             self._leave_out(candidate, reason)
         return reason is None
 
-    def _leave_out(self, candidate: _Candidate, reason: str) -> None:
+    def _leave_out(self, candidate: Candidate, reason: str) -> None:
         logger.warning("left out: %s", reason)
         self.left_out.append(LeftOut(candidate.facts.uri, reason))
         known = candidate.known
@@ -296,8 +207,8 @@ class TileSurvey:
                 return uri, self._table.head.grid
             try:
                 grid = read_grids(first.image)[uri]
-            except _UNUSABLE as error:
-                self._leave_out(first, _reason(error, first.facts.statistics[0].uri))
+            except UNUSABLE as error:
+                self._leave_out(first, reason_of(error, first.facts.statistics[0].uri))
                 del self._s2[0]
                 continue
             if self._table is not None and self._table.head.grid != grid:
@@ -321,12 +232,12 @@ class TileSurvey:
         except GridMismatchError as error:
             self._mismatches.append(str(error))
 
-    def _known_counts(self, candidate: _Candidate) -> Counts | None:
+    def _known_counts(self, candidate: Candidate) -> Counts | None:
         if self._table is None or candidate.taken_over() is None:
             return None
         return self._table.counts(candidate.facts.uri)
 
-    def _survey(self, candidate: _Candidate, known: Counts | None) -> SurveyedImage | None:
+    def _survey(self, candidate: Candidate, known: Counts | None) -> SurveyedImage | None:
         """Find out what is not known yet; None where the image cannot be used."""
         image, row, counts = candidate.image, candidate.taken_over(), known
         first = reference_of(image) == self.reference
@@ -339,8 +250,8 @@ class TileSurvey:
         except GridMismatchError as error:
             self._mismatches.append(str(error))
             return None
-        except _UNUSABLE as error:
-            self._leave_out(candidate, _reason(error, candidate.facts.statistics[0].uri))
+        except UNUSABLE as error:
+            self._leave_out(candidate, reason_of(error, candidate.facts.statistics[0].uri))
             return None
         return SurveyedImage(image, row, counts)
 
@@ -389,16 +300,3 @@ class TileSurvey:
 
 def _as_ref(entry: storage.Entry) -> FileRef:
     return FileRef(uri=entry.uri, size=entry.size, etag=entry.etag)
-
-
-def _reason(error: Exception, uri: str) -> str:
-    """Return what is wrong with an image.
-
-    Raises
-    ------
-    StorageError
-        It is the bucket that cannot be reached.
-    """
-    if storage.is_s3(uri):
-        storage.stat(uri)
-    return str(error)

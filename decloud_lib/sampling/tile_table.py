@@ -4,6 +4,7 @@ With it a search opens no raster. A row holds what a person wants to know of an 
 that it was read from, as they were then, and the counts per elementary patch.
 """
 
+import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 ROWS_PER_GROUP = 32
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HEAD_KEY = b"decloud"
+#: Pages have checksums in Parquet; metadata have none.
+_HEAD_DIGEST_KEY = b"decloud_sha256"
 _COUNT = np.dtype("<u2")
 _COUNTS = ("edge_counts", "cloud_counts")
 _FILES = pa.list_(
@@ -161,7 +164,11 @@ class TileTable:
         found = self._file.schema_arrow
         if not found.equals(_SCHEMA):
             raise ValueError(f"holds the columns {', '.join(found.names)} or other types")
-        self.head = TableHead.model_validate_json((found.metadata or {}).get(_HEAD_KEY, b""))
+        metadata = found.metadata or {}
+        head = metadata.get(_HEAD_KEY, b"")
+        if metadata.get(_HEAD_DIGEST_KEY) != _digest(head):
+            raise ValueError("its head does not fit its checksum")
+        self.head = TableHead.model_validate_json(head)
         self.rows: dict[str, ImageRow] = {}
         self._places: dict[str, tuple[int, int]] = {}
         self._decoded: tuple[int, pa.Table] = (-1, None)
@@ -238,8 +245,8 @@ class TableWriter:
     """Makes a table in memory, group by group: compressed, the counts take 12 to 24 kB an image."""
 
     def __init__(self, head: TableHead) -> None:
-        metadata = {_HEAD_KEY: head.model_dump_json().encode()}
-        self._schema = _SCHEMA.with_metadata(metadata)
+        text = head.model_dump_json().encode()
+        self._schema = _SCHEMA.with_metadata({_HEAD_KEY: text, _HEAD_DIGEST_KEY: _digest(text)})
         self._sink = pa.BufferOutputStream()
         self._writer = pq.ParquetWriter(
             self._sink,
@@ -273,6 +280,10 @@ def chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
     """Cut a sequence as a table is cut into groups."""
     for begin in range(0, len(items), ROWS_PER_GROUP):
         yield items[begin : begin + ROWS_PER_GROUP]
+
+
+def _digest(head: bytes) -> bytes:
+    return hashlib.sha256(head).hexdigest().encode()
 
 
 def _as_dict(entry: storage.Entry) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from decloud_lib.errors import GridMismatchError, ProductError
 from decloud_lib.progress import track
 from decloud_lib.raster.products.names import TILE_PATTERN
 from decloud_lib.sampling.sources import TilesFile
-from decloud_lib.sampling.tile_survey import EmptyTileError, LeftOut, TileSurvey
+from decloud_lib.sampling.tile_listing import EmptyTileError
+from decloud_lib.sampling.tile_survey import LeftOut, TileSurvey
 
 logger = logging.getLogger(__name__)
 
