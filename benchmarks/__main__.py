@@ -10,11 +10,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import batch, prepare, reconstruct, search
+from benchmarks import batch, first_step, prepare, reconstruct, search
 from benchmarks.results import Row, as_table, machine
 
 _PREPARATION = ("s2", "s1", "safe", "batch")
-_PARTS = (*_PREPARATION, "search", "reconstruct")
+_PARTS = (*_PREPARATION, "search", "first-step", "reconstruct")
 
 
 def main() -> int:
@@ -25,6 +25,7 @@ def main() -> int:
         "safe": lambda: prepare.bench_safe(options.safe_size, options.rounds),
         "batch": lambda: batch.bench_batch(options.batch_size, options.rounds),
         "search": lambda: search.bench_search(options.search_positions, options.rounds),
+        "first-step": lambda: first_step.bench_first_step(options.rounds),
         "reconstruct": lambda: _reconstruct_rows(options.reconstruct_size),
     }
     wanted = {"prepare": _PREPARATION, None: _PARTS}.get(options.only, (options.only,))

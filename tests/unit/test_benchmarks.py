@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from benchmarks import catalogues, codecs, deliveries, plain, textures
+from benchmarks import catalogues, codecs, deliveries, first_step, plain, textures
 from benchmarks.results import Row, as_table, compared
 from benchmarks.trees import count_with_trees
 from decloud_lib.acquisitions import load_layout
@@ -127,3 +127,9 @@ def test_the_search_with_trees_finds_what_the_search_finds(tmp_path):
         plan = load_layout(layout).to_search()
         historic = count_samples(few, plan, SearchOptions(conflicts="historic"))
         assert historic == count_with_trees(few, plan) > 100
+
+
+def test_the_first_step_is_a_step_of_training():
+    loss = first_step.first_step("crga_os2_david", patch_px=16)
+    # Random samples: targets are even on 0..1, and the first estimates are small.
+    assert 0.2 < loss < 0.8
