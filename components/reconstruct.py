@@ -21,6 +21,7 @@ def reconstruct(
     il_s2after: list[str] = [],
     s1_dir: Optional[str] = None,
     s2_dir: Optional[str] = None,
+    output_20m: Optional[str] = None,
     dem: Optional[str] = None,
     pad: Optional[int] = None,
     ts: int = 512,
@@ -28,6 +29,7 @@ def reconstruct(
     priority: str = "closest_clear",
     min_days: Optional[float] = None,
     max_days: Optional[float] = None,
+    nodata_mask: str = "required",
     batch_size: int = 1,
     engine: str = "rasterio",
     readers: int = 2,
@@ -57,6 +59,8 @@ def reconstruct(
         Prepared Sentinel-1 tile folder to choose from instead of the lists.
     s2_dir
         Prepared Sentinel-2 tile folder to choose from instead of the lists.
+    output_20m
+        Image of the 20 m bands to write.
     dem
         Prepared elevation of the tile.
     pad
@@ -71,6 +75,8 @@ def reconstruct(
         Least distance of a neighbour, days; -1: as the network was trained.
     max_days
         Largest distance of a neighbour, days; -1: as the network was trained.
+    nodata_mask
+        Where the output is no data: required, or historic (a wide surrounding too).
     batch_size
         Windows per call of the network.
     engine
@@ -96,6 +102,7 @@ def reconstruct(
             il_s2after=il_s2after,
             s1_dir=s1_dir,
             s2_dir=s2_dir,
+            output_20m=output_20m,
             dem=dem,
             pad=pad,
             ts=ts,
@@ -103,6 +110,7 @@ def reconstruct(
             priority=priority,
             min_days=min_days,
             max_days=max_days,
+            nodata_mask=nodata_mask,
             batch_size=batch_size,
             engine=engine,
             readers=readers,

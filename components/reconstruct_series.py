@@ -15,6 +15,7 @@ def reconstruct_series(
     out_dir: str,
     images_made: Output[Dataset],
     s1_dir: Optional[str] = None,
+    with_20m_bands: bool = False,
     dem: Optional[str] = None,
     start: Optional[str] = None,
     end: Optional[str] = None,
@@ -24,6 +25,7 @@ def reconstruct_series(
     priority: str = "closest_clear",
     min_days: Optional[float] = None,
     max_days: Optional[float] = None,
+    nodata_mask: str = "required",
     batch_size: int = 1,
     engine: str = "rasterio",
     readers: int = 2,
@@ -41,6 +43,8 @@ def reconstruct_series(
         Folder of the images.
     s1_dir
         Prepared Sentinel-1 tile folder, where the network needs it.
+    with_20m_bands
+        Write the 20 m bands too.
     dem
         Prepared elevation of the tile.
     start
@@ -59,6 +63,8 @@ def reconstruct_series(
         Least distance of a neighbour, days; -1: as the network was trained.
     max_days
         Largest distance of a neighbour, days; -1: as the network was trained.
+    nodata_mask
+        Where the output is no data: required, or historic (a wide surrounding too).
     batch_size
         Windows per call of the network.
     engine
@@ -78,6 +84,7 @@ def reconstruct_series(
             s2_dir=s2_dir,
             savedmodel=savedmodel,
             out_dir=out_dir,
+            with_20m_bands=with_20m_bands,
             dem=dem,
             start=start,
             end=end,
@@ -87,6 +94,7 @@ def reconstruct_series(
             priority=priority,
             min_days=min_days,
             max_days=max_days,
+            nodata_mask=nodata_mask,
             batch_size=batch_size,
             engine=engine,
             readers=readers,

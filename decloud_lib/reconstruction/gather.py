@@ -91,8 +91,15 @@ def gather(
     )
 
 
-def input_files(inputs: SceneInputs) -> list[storage.Entry]:
+def input_files(inputs: SceneInputs, roles: frozenset[str]) -> list[storage.Entry]:
     """Look up the files that may be read, for the manifest; sorted by URI.
+
+    Parameters
+    ----------
+    inputs
+        The images.
+    roles
+        What the network needs, as `scene.roles_of` gives it.
 
     Raises
     ------
@@ -102,6 +109,7 @@ def input_files(inputs: SceneInputs) -> list[storage.Entry]:
     uris = [inputs.target.stack_10m, inputs.target.stack_20m]
     for product in (*inputs.s2_before, *inputs.s2_after):
         uris += [product.stack_10m, product.cloud_mask]
+        uris += [product.stack_20m] if roles & {"s2_20m_tm1", "s2_20m_tp1"} else []
     uris += [item.uri for item in (*inputs.s1_before, *inputs.s1, *inputs.s1_after)]
     uris += [inputs.dem] if inputs.dem else []
     found = {entry.uri: entry for uri in set(uris) for entry in stored_files(uri)}

@@ -1,5 +1,6 @@
 """How windows go through a network: the plan of windows and margins, and the call."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -12,6 +13,8 @@ from decloud_lib.arrays.windows import partition, rounded_up
 from decloud_lib.errors import ConfigError, ModelFolderError
 from decloud_lib.models.contract import ModelContract
 from decloud_lib.types import Array, Window
+
+logger = logging.getLogger(__name__)
 
 
 class Network(Protocol):
@@ -82,11 +85,25 @@ def make_tiling(contract: ModelContract, window_px: int, margin_px: int | None) 
                 f"{contract.name}; use {value - value % multiple or multiple} or "
                 f"{value + multiple - value % multiple}"
             )
+    if margin < contract.reach_px:
+        logger.warning(
+            "--pad %d is less than the %d px that the model %s looks around each pixel: borders of "
+            "windows may show; leave --pad out for %d px, which is seamless",
+            margin,
+            contract.reach_px,
+            contract.name,
+            -(-contract.margin_px // multiple) * multiple,
+        )
     return Tiling(window_px, margin, multiple)
 
 
 class Caller:
     """Calls a network on a batch of windows.
+
+    Attributes
+    ----------
+    outputs : tuple of ModelOutput
+        What it gives: 10 m bands, then 20 m bands where the network has them.
 
     A network without a reach may take dates: one number per sample, while a mosaic has one per
     pixel. Its pixels do not look at each other, so each becomes a sample of 1 x 1 px.
@@ -94,7 +111,7 @@ class Caller:
     Raises
     ------
     ModelFolderError
-        The network takes dates but looks at more than one pixel, or gives no 10 m output.
+        The network takes dates but looks at more than one pixel, or gives something else.
     """
 
     def __init__(self, network: Network) -> None:
@@ -108,17 +125,15 @@ class Caller:
                 f") but looks {contract.reach_px} px around each pixel; a mosaic of several dates "
                 "cannot be given to it: use a model without dates"
             )
-        outputs = [item for item in contract.outputs if item.factor == 1]
-        if len(outputs) != 1 or len(contract.outputs) != 1:
-            found = ", ".join(item.tensor for item in contract.outputs)
+        self.outputs = contract.outputs
+        if [item.factor for item in self.outputs] not in ([1], [1, 2]):
+            found = ", ".join(f"{item.tensor} at {10 * item.factor} m" for item in self.outputs)
             raise ModelFolderError(
-                f"model {contract.name} gives {found}; expected one output at 10 m: "
-                "use a 10 m model"
+                f"model {contract.name} gives {found}; expected one output at 10 m, "
+                "and at most one more at 20 m"
             )
-        self._tensor = outputs[0].tensor
-        self.bands = outputs[0].bands
 
-    def __call__(self, readings: Sequence[Mapping[str, Array]]) -> Array:
+    def __call__(self, readings: Sequence[Mapping[str, Array]]) -> list[Array]:
         """Estimate a batch.
 
         Parameters
@@ -128,15 +143,17 @@ class Caller:
 
         Returns
         -------
-        (N, H, W, C) float32 reflectance.
+        (N, H, W, C) float32 reflectance of each output of the contract, in its order.
         """
         keys = self._network.contract.input_keys
         stacked = {
             key: _stacked([reading[key] for reading in readings], key in self._dates)
             for key in keys
         }
+        tensors = [item.tensor for item in self.outputs]
         if not self._dates:
-            return self._network.predict(stacked)[self._tensor]
+            found = self._network.predict(stacked)
+            return [found[tensor] for tensor in tensors]
         shape = next(value.shape[:3] for key, value in stacked.items() if key not in self._dates)
         pixels = {
             key: value.reshape(-1)
@@ -144,7 +161,8 @@ class Caller:
             else value.reshape(-1, 1, 1, value.shape[3])
             for key, value in stacked.items()
         }
-        return self._network.predict(pixels)[self._tensor].reshape(*shape, -1)
+        found = self._network.predict(pixels)
+        return [found[tensor].reshape(*shape, -1) for tensor in tensors]
 
 
 def _stacked(arrays: Sequence[Array], is_date: bool) -> Array:  # noqa: FBT001 - private, by position

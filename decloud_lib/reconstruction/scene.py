@@ -26,9 +26,9 @@ from decloud_lib.reconstruction.sources import (
 Priority = Literal["closest_clear", "closest", "farthest"]
 
 #: The keys that can be made out of prepared products, and the images that each needs.
-_AT_DATE = ("s1_t", "s2_t", "s2_20m_t", "s2_timestamp_t", "s2_timestamp_target", "dem")
+_AT_DATE = ("s1_t", "s1_target", "s2_t", "s2_20m_t", "s2_timestamp_t", "s2_timestamp_target", "dem")
 _AROUND = tuple(
-    f"{kind}_{side}" for side in ("tm1", "tp1") for kind in ("s1", "s2", "s2_timestamp")
+    f"{kind}_{side}" for side in ("tm1", "tp1") for kind in ("s1", "s2", "s2_timestamp", "s2_20m")
 )
 SERVABLE_KEYS = (*_AT_DATE, *_AROUND)
 
@@ -48,8 +48,10 @@ def roles_of(contract: ModelContract) -> frozenset[str]:
             f"make; it makes {', '.join(SERVABLE_KEYS)}: use a model with these inputs"
         )
     keys = set(contract.input_keys)
+    if "s1_target" in keys:  # what the samples of some layouts call the radar image of the date
+        keys.add("s1_t")
     for side in ("tm1", "tp1"):
-        if keys & {f"s1_{side}", f"s2_timestamp_{side}"}:
+        if keys & {f"{kind}_{side}" for kind in ("s1", "s2_timestamp", "s2_20m")}:
             keys.add(f"s2_{side}")
     return frozenset(keys)
 
@@ -96,7 +98,8 @@ def make_sources(
             raise ConfigError(f"model {contract.name} needs an elevation raster; give --dem")
         sources.append(Single("dem", dem_image(inputs.dem)))
     if "s1_t" in roles:
-        sources.append(_sar_mosaic(contract, inputs.s1, now_ms))
+        key = "s1_target" if "s1_target" in roles else "s1_t"
+        sources.append(_sar_mosaic(contract, key, inputs.s1, now_ms))
     for side, optical, sar in (
         ("tm1", inputs.s2_before, inputs.s1_before),
         ("tp1", inputs.s2_after, inputs.s1_after),
@@ -105,18 +108,26 @@ def make_sources(
             images = sar if f"s1_{side}" in roles else None
             pairs = _pairs(side, (optical, images), now_ms, priority, max_gap_hours)
             mosaic = _pair_mosaic(side, optical, images, pairs, priority)
-            sources.append(replace(mosaic, with_dates=f"s2_timestamp_{side}" in roles))
+            sources.append(
+                replace(
+                    mosaic,
+                    with_dates=f"s2_timestamp_{side}" in roles,
+                    with_20m=f"s2_20m_{side}" in roles,
+                )
+            )
     return sources
 
 
-def _sar_mosaic(contract: ModelContract, images: tuple[PreparedS1, ...], now_ms: int) -> SarMosaic:
+def _sar_mosaic(
+    contract: ModelContract, key: str, images: tuple[PreparedS1, ...], now_ms: int
+) -> SarMosaic:
     if not images:
         raise ConfigError(
             f"model {contract.name} needs SAR images at the date; give --il-s1 or --s1-dir"
         )
     span = (-(2**62), 2**62)
     order = nearest(times_ms(images), now_ms, len(images), span)
-    return SarMosaic("s1_t", tuple(s1_image(images[position].uri) for position in order))
+    return SarMosaic(key, tuple(s1_image(images[position].uri) for position in order))
 
 
 def _pairs(
@@ -160,7 +171,12 @@ def _pair_mosaic(
     return PairMosaic(
         suffix=side,
         optical=tuple(
-            Optical(s2_image(item.stack_10m), int(time), mask_image(item.cloud_mask))
+            Optical(
+                s2_image(item.stack_10m),
+                int(time),
+                mask_image(item.cloud_mask),
+                s2_20m_image(item.stack_20m),
+            )
             for item, time in zip(optical, dates, strict=True)
         ),
         sar=tuple(s1_image(item.uri) for item in sar or ()),

@@ -88,6 +88,8 @@ class Optical:
     """Milliseconds since the epoch."""
     cloud_mask: Image | None = None
     """Non-zero = cloud or shadow."""
+    coarse: Image | None = None
+    """Its 20 m bands, where the network wants them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,8 @@ class PairMosaic:
     suffix : `tm1` or `tp1`
     pairs : in order of preference; `Pair.sar` is not looked at without SAR images
     with_dates : give the optical date of each pixel too, as `s2_timestamp_<suffix>`
+    with_20m : give the 20 m bands too, as `s2_20m_<suffix>`: each pixel of the date that the 10 m
+        pixel in its upper left corner has
     """
 
     suffix: str
@@ -110,6 +114,7 @@ class PairMosaic:
     pairs: tuple[Pair, ...]
     clear_first: bool
     with_dates: bool = False
+    with_20m: bool = False
 
     def read(self, pool: ReaderPool, window: Window) -> dict[str, Array]:
         """Compose the window; reads only the dates that can still fill a pixel."""
@@ -138,7 +143,19 @@ class PairMosaic:
         found = {f"{name}_{self.suffix}": value for name, value in best.pixels.items()}
         if self.with_dates:
             found[f"s2_timestamp_{self.suffix}"] = self._times(best.chosen)
+        if self.with_20m:
+            found[f"s2_20m_{self.suffix}"] = self._coarse(pool, window, best.chosen[::2, ::2])
         return found
+
+    def _coarse(self, pool: ReaderPool, window: Window, chosen: Array) -> Array:
+        shape = (*chosen.shape, len(bands.S2_20M_STACK_BANDS))
+        pixels = np.full(shape, bands.S2_NODATA, np.int16)
+        for number in np.unique(chosen[chosen != UNFILLED]):
+            image = self.optical[self.pairs[number].optical].coarse
+            assert image is not None
+            here = (chosen == number)[:, :, np.newaxis]
+            np.copyto(pixels, pool.read(image, window), where=here, casting="unsafe")
+        return pixels
 
     def _clear(self, pool: ReaderPool, window: Window, pair: Pair) -> Array:
         mask = self.optical[pair.optical].cloud_mask

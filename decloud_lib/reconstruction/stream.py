@@ -6,6 +6,7 @@ Memory follows from the window, the batch and the queues, not from the size of t
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Protocol
@@ -28,11 +29,20 @@ class Writer(Protocol):
         """Write (H, W, C) pixels."""
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One output of the network, on its way to a file."""
+
+    finish: Finish
+    """Makes the pixels."""
+    writer: Writer
+    """Takes them, in the order of the windows."""
+
+
 def run(
     readers: Sequence[Reader[Window, Inputs]],
     caller: Caller,
-    finish: Finish,
-    writer: Writer,
+    targets: Sequence[Target],
     batches: Sequence[Sequence[Window]],
     tiling: Tiling,
 ) -> float:
@@ -44,10 +54,8 @@ def run(
         One per reading thread.
     caller
         The network.
-    finish
-        Makes output pixels of estimates.
-    writer
-        Takes the output, in the order of the windows.
+    targets
+        Where the outputs of the network go, in their order; those beyond are dropped.
     batches
         The windows to write, as `Tiling.batches` gives them.
     tiling
@@ -69,8 +77,9 @@ def run(
             behind.check()
             inputs = list(islice(readings, len(batch)))
             estimates = caller(inputs)
-            for window, estimate, taken in zip(batch, estimates, inputs, strict=True):
-                behind.put(partial(_write, writer, finish, window, (estimate, taken)))
+            for number, (window, taken) in enumerate(zip(batch, inputs, strict=True)):
+                own = [estimate[number] for estimate in estimates[: len(targets)]]
+                behind.put(partial(_write, targets, window, own, taken))
     seconds = time.monotonic() - start
     written = sum(window.height * window.width for batch in batches for window in batch)
     computed = sum(window.height * window.width for window in jobs)
@@ -85,6 +94,12 @@ def run(
 
 
 def _write(
-    writer: Writer, finish: Finish, window: Window, result: tuple[Array, Mapping[str, Array]]
+    targets: Sequence[Target],
+    window: Window,
+    estimates: Sequence[Array],
+    inputs: Mapping[str, Array],
 ) -> None:
-    writer.write(window, finish(window, *result))
+    for target, estimate in zip(targets, estimates, strict=True):
+        place = target.finish.place(window)
+        if min(place.shape) > 0:  # a last row of 10 m pixels alone is no 20 m pixel
+            target.writer.write(place, target.finish(window, estimate, inputs))

@@ -8,14 +8,12 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from decloud_lib import bands, manifest, storage
+from decloud_lib import manifest
 from decloud_lib.config import StageConfig
 from decloud_lib.raster.compose import EngineName, engine
 from decloud_lib.raster.products.prepared import list_s1, list_s2
 from decloud_lib.raster.views import open_image
-from decloud_lib.raster.write import RasterProfile, create_raster
-from decloud_lib.reconstruction import stream
-from decloud_lib.reconstruction.finish import Finish
+from decloud_lib.reconstruction.finish import NodataRule
 from decloud_lib.reconstruction.gather import Candidates, Given, gather, input_files
 from decloud_lib.reconstruction.inputs import (
     SceneInputs,
@@ -23,11 +21,16 @@ from decloud_lib.reconstruction.inputs import (
     replace_span,
     spans_of_layout,
 )
-from decloud_lib.reconstruction.network import Caller, make_tiling
-from decloud_lib.reconstruction.readers import ReaderPool
+from decloud_lib.reconstruction.render import (
+    Rendering,
+    check_outputs,
+    input_tags,
+    model_tags,
+    render,
+    tiling_of,
+)
 from decloud_lib.reconstruction.scene import Priority, make_sources, roles_of
 from decloud_lib.reconstruction.served import ModelInUse, open_model
-from decloud_lib.reconstruction.sources import SceneReader
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +83,11 @@ class ReconstructOptions(StageConfig):
         le=3660,
         description="Largest distance of a chosen date before or after, days. "
         "Default: that of the model's training layout, else 30.",
+    )
+    nodata_mask: NodataRule = Field(
+        default="required",
+        description="Where the output is no data: exactly where an image that the model takes has "
+        "none (required), or in a wide surrounding of them too (the existing system's rule).",
     )
     batch_size: int = Field(default=1, ge=1, le=256, description="Windows per call of the network.")
     engine: EngineName = Field(
@@ -136,10 +144,16 @@ class ReconstructConfig(ReconstructOptions):
         description="Image to write: URI of a GeoTIFF (.tif); its manifest is written beside it."
     )
 
-    @field_validator("output")
+    output_20m: str | None = Field(
+        default=None,
+        description="Image of the 20 m bands to write, where the model gives them: URI of a "
+        "GeoTIFF (.tif).",
+    )
+
+    @field_validator("output", "output_20m")
     @classmethod
-    def _is_tif(cls, value: str) -> str:
-        if not value.endswith((".tif", ".tiff")):
+    def _is_tif(cls, value: str | None) -> str | None:
+        if value is not None and not value.endswith((".tif", ".tiff")):
             raise ValueError("expected the name of a GeoTIFF, with .tif at its end")
         return value
 
@@ -154,6 +168,8 @@ class ReconstructResult:
     """Time of this call; short when the output was there."""
     pixels: int
     """Pixels of the image."""
+    output_20m: str | None
+    """URI of the image of the 20 m bands."""
     inputs: dict[str, tuple[str, ...]]
     """URIs that went in, by option name."""
     reused: bool = False
@@ -165,8 +181,8 @@ def reconstruct(config: ReconstructConfig) -> ReconstructResult:
 
     Returns
     -------
-    Where the image is and what went in. The image is int16 DN (reflectance x 10000), rounded;
-    -10000 exactly where a 10 m image that the model takes has no data.
+    Where the images are and what went in. They are int16 DN (reflectance x 10000), rounded; -10000
+    exactly where an image that the model takes has no data (or by the historic rule).
 
     Raises
     ------
@@ -191,22 +207,32 @@ def rebuild(
     """Rebuild one date with a model that is open already; see `reconstruct`."""
     start = time.monotonic()
     contract = model.contract
-    tiling = make_tiling(contract, config.ts, config.pad)
-    opener = engine(config.engine)
+    check_outputs(contract, config.output_20m)
+    tiling, erosion_px = tiling_of(contract, config.ts, config.pad, config.nodata_mask)
+    how = Rendering(
+        tiling,
+        config.nodata_mask,
+        erosion_px,
+        config.batch_size,
+        config.readers,
+        engine(config.engine),
+    )
+    roles = roles_of(contract)
     inputs = gather(
         _given(config),
-        roles_of(contract),
+        roles,
         _search(config, model),
         lambda tile: candidates or _listed(config, tile),
     )
     sources = make_sources(contract, inputs, config.priority, config.maxgap)
     with open_image(inputs.target.stack_10m) as reader:
         grid = reader.grid
-    planned = manifest.plan("reconstruct", config, [*input_files(inputs), *model.files()])
+    planned = manifest.plan("reconstruct", config, [*input_files(inputs, roles), *model.files()])
     record = manifest_uri(config.output)
     result = partial(
         ReconstructResult,
         output=config.output,
+        output_20m=config.output_20m,
         pixels=grid.height * grid.width,
         inputs=inputs.names(),
     )
@@ -214,17 +240,11 @@ def rebuild(
         logger.info("%s is there already", config.output)
         return result(seconds=time.monotonic() - start, reused=True)
     _log_inputs(inputs)
-    caller = Caller(model.network())
-    readers = [
-        SceneReader(sources, contract.input_keys, ReaderPool(grid, opener))
-        for _ in range(config.readers)
-    ]
-    batches = tiling.batches(grid.shape, config.batch_size)
-    profile = RasterProfile(caller.bands, "int16", bands.S2_NODATA, cog=True)
-    with create_raster(config.output, grid, profile, tags=_tags(config, model, inputs)) as writer:
-        stream.run(readers, caller, Finish(tiling.margin_px), writer, batches, tiling)
-    manifest.write(record, planned, [config.output], counts={"pixels": grid.height * grid.width})
-    logger.info("wrote %s", config.output)
+    outputs = {1: config.output} | ({2: config.output_20m} if config.output_20m else {})
+    render(model, sources, grid, outputs, how, _tags(config, model, inputs))
+    counts = {"pixels": grid.height * grid.width}
+    manifest.write(record, planned, list(outputs.values()), counts=counts)
+    logger.info("wrote %s", ", ".join(outputs.values()))
     return result(seconds=time.monotonic() - start)
 
 
@@ -263,18 +283,12 @@ def _search(config: ReconstructConfig, model: ModelInUse) -> Search:
 
 
 def _tags(config: ReconstructConfig, model: ModelInUse, inputs: SceneInputs) -> dict[str, str]:
-    graph = [item.etag for item in model.files() if item.uri.endswith("/saved_model.pb")]
-    tags = {
-        "DECLOUD_MODEL": model.contract.name,
-        "DECLOUD_SAVEDMODEL": config.savedmodel,
-        "DECLOUD_MODEL_SHA256": "".join(graph),
-        "DECLOUD_VERSION": manifest.code_version(),
+    return {
+        **model_tags(model),
         "DECLOUD_PRIORITY": config.priority,
         "ACQUISITION_TIME": inputs.target.acquired.isoformat(),
+        **input_tags(inputs.names()),
     }
-    for role, uris in inputs.names().items():
-        tags[f"DECLOUD_{role.upper()}"] = ",".join(storage.name_of(uri) for uri in uris)
-    return tags
 
 
 def _log_inputs(inputs: SceneInputs) -> None:

@@ -12,7 +12,7 @@ from decloud_lib.manifest import Skipped
 from decloud_lib.raster.compose import engine
 from decloud_lib.raster.products.prepared import PreparedS2, list_s1, list_s2
 from decloud_lib.reconstruction.gather import Candidates
-from decloud_lib.reconstruction.network import make_tiling
+from decloud_lib.reconstruction.render import check_outputs, tiling_of
 from decloud_lib.reconstruction.scene import roles_of
 from decloud_lib.reconstruction.served import ModelInUse, open_model
 from decloud_lib.stages.reconstruct import ReconstructConfig, ReconstructOptions, rebuild
@@ -29,6 +29,11 @@ class ReconstructSeriesConfig(ReconstructOptions):
     )
     out_dir: str = Field(
         description="Folder (URI) for the images, `<product>_reconstructed.tif` each."
+    )
+    with_20m_bands: bool = Field(
+        default=False,
+        description="Write the 20 m bands too, as `<product>_reconstructed_20m.tif`; the model "
+        "must give them.",
     )
     start: date | None = Field(default=None, description="First day to rebuild (UTC).")
     end: date | None = Field(default=None, description="Last day to rebuild (UTC), included.")
@@ -75,7 +80,8 @@ def reconstruct_series(config: ReconstructSeriesConfig) -> ReconstructSeriesResu
     skipped: list[Skipped] = []
     with open_model(config.savedmodel) as model:
         roles_of(model.contract)
-        make_tiling(model.contract, config.ts, config.pad)
+        tiling_of(model.contract, config.ts, config.pad, config.nodata_mask)
+        check_outputs(model.contract, config.out_dir if config.with_20m_bands else None)
         engine(config.engine)
         for number, product in enumerate(products, start=1):
             logger.info("date %d of %d: %s", number, len(products), product.name)
@@ -109,6 +115,9 @@ def _one(config: ReconstructSeriesConfig, product: PreparedS2) -> ReconstructCon
         s1_dir=config.s1_dir,
         s2_dir=config.s2_dir,
         output=storage.join(config.out_dir, f"{product.name}_reconstructed.tif"),
+        output_20m=storage.join(config.out_dir, f"{product.name}_reconstructed_20m.tif")
+        if config.with_20m_bands
+        else None,
     )
 
 

@@ -80,7 +80,8 @@ def rebuild(
     ]
     canvas, network = Canvas(grid.shape), FakeNetwork(contract)
     batches = tiling.batches(grid.shape, batch_size)
-    stream.run(lanes, Caller(network), Finish(tiling.margin_px), canvas, batches, tiling)
+    targets = [stream.Target(Finish(tiling.margin_px), canvas)]
+    stream.run(lanes, Caller(network), targets, batches, tiling)
     return canvas, network
 
 
@@ -137,17 +138,52 @@ def test_estimates_are_rounded_clamped_and_never_no_data() -> None:
     assert found.dtype == np.int16
 
 
-def test_only_required_10_m_images_decide_about_no_data() -> None:
+def test_an_output_pixel_is_no_data_exactly_where_an_image_is() -> None:
     inputs = {
-        "s2_t": np.array([[[-10000, -10000], [-10000, 3]]]),
-        "s1_t": np.array([[[4, 0], [0, 0]]]),
+        "s2_t": np.array([[[-10000, -10000], [-10000, 3]], [[1, 2], [1, 2]]]),
+        "s1_t": np.array([[[4, 0], [0, 0]], [[1, 2], [1, 2]]]),
         "dem": np.array([[[-32768]]]),
-        "s2_20m_t": np.array([[[-10000]]]),
-        "s2_timestamp_t": np.array([[[-10000], [0]]]),
+        "s2_20m_t": np.array([[[7]]]),
+        "s2_timestamp_t": np.array([[[-10000], [0]], [[0], [0]]]),
     }
-    assert Finish(0).nodata(Window(0, 0, 1, 2), inputs).tolist() == [[True, True]]
+    window = Window(0, 0, 2, 2)
+    assert Finish(0).nodata(window, inputs).tolist() == [[True, True], [False, False]]
     del inputs["s1_t"]
-    assert Finish(0).nodata(Window(0, 0, 1, 2), inputs).tolist() == [[True, False]]
+    assert Finish(0).nodata(window, inputs).tolist() == [[True, False], [False, False]]
+    inputs["s2_20m_t"][:] = -10000
+    assert Finish(0).nodata(window, inputs).all()
+
+
+def test_the_historic_rule_closes_specks_and_takes_away_surroundings() -> None:
+    inputs = {"s2_t": np.ones((90, 90, 4)), "s2_20m_t": np.full((45, 45, 1), -10000)}
+    inputs["s2_t"][30, 30] = -10000  # a speck
+    inputs["s2_t"][60:, 40:] = -10000
+    rule = Finish(20, rule="historic", erosion_px=8)
+    found = rule.nodata(Window(100, 100, 50, 50), inputs)
+    expected = np.zeros((50, 50), bool)
+    expected[60 - 8 - 20 :, 40 - 8 - 20 :] = True
+    assert (found == expected).all()
+
+
+def test_20_m_pixels_of_an_odd_extent_are_the_whole_ones() -> None:
+    finish = Finish(4, factor=2)
+    assert finish.place(Window(32, 46, 1, 2)) == Window(16, 23, 0, 1)
+    estimate = np.full(
+        (8, 12, 6), 0.3, np.float32
+    )  # a window of 8 x 16 px with its margin, at 20 m
+    inputs = {"s2_t": np.ones((16, 24, 4), np.int16)}
+    inputs["s2_t"][4 + 3, 4 + 5] = -10000
+    found = finish(Window(0, 0, 7, 15), estimate, inputs)
+    assert found.shape == (3, 7, 6)
+    assert np.argwhere(found[..., 0] == -10000).tolist() == [[1, 2]]
+
+
+def test_a_margin_below_the_reach_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    make_tiling(contract_of(*KEYS, stride=4, reach_px=10), 16, 8)
+    assert "--pad 8 is less than the 10 px" in caplog.text
+    caplog.clear()
+    make_tiling(contract_of(*KEYS, stride=4, reach_px=10), 16, 12)
+    assert not caplog.text
 
 
 def test_a_network_that_gives_no_numbers_is_refused() -> None:
@@ -196,7 +232,8 @@ def peak_bytes(shape: tuple[int, int]) -> int:
     batches = tiling.batches(shape, 1)
     caller = Caller(FakeNetwork(contract))
     tracemalloc.start()
-    stream.run([Endless(), Endless()], caller, Finish(16), Nowhere(), batches, tiling)
+    targets = [stream.Target(Finish(16), Nowhere())]
+    stream.run([Endless(), Endless()], caller, targets, batches, tiling)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak

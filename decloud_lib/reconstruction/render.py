@@ -1,0 +1,135 @@
+"""From sources and a model to finished images: what all reconstructions share."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from decloud_lib import bands, manifest, storage
+from decloud_lib.errors import ConfigError
+from decloud_lib.models.contract import ModelContract, ModelOutput
+from decloud_lib.raster.compose import Engine
+from decloud_lib.raster.write import RasterProfile, create_raster
+from decloud_lib.reconstruction import stream
+from decloud_lib.reconstruction.finish import CLOSING_PX, Finish, NodataRule
+from decloud_lib.reconstruction.network import Caller, Tiling, make_tiling
+from decloud_lib.reconstruction.readers import ReaderPool
+from decloud_lib.reconstruction.served import ModelInUse
+from decloud_lib.reconstruction.sources import SceneReader, Source
+from decloud_lib.types import Grid
+
+#: How far the existing system takes away what lies around pixels without data, by default.
+HISTORIC_MARGIN_PX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """How windows are read, computed and finished."""
+
+    tiling: Tiling
+    rule: NodataRule
+    erosion_px: int
+    batch_size: int
+    readers: int
+    engine: Engine
+
+
+def tiling_of(
+    contract: ModelContract, window_px: int, margin_px: int | None, rule: NodataRule
+) -> tuple[Tiling, int]:
+    """Return windows and margin, and how far the historic rule takes away surroundings, pixels.
+
+    The historic rule looks farther than most networks; the margin is widened to what it needs.
+
+    Raises
+    ------
+    ConfigError
+        Window or margin do not suit the model.
+    """
+    tiling = make_tiling(contract, window_px, margin_px)
+    if rule == "required":
+        return tiling, 0
+    erosion_px = HISTORIC_MARGIN_PX if margin_px is None else margin_px
+    reach_px = erosion_px + 2 * CLOSING_PX
+    multiple = tiling.multiple_px
+    margin_px = max(tiling.margin_px, -(-reach_px // multiple) * multiple)
+    return Tiling(tiling.window_px, margin_px, multiple), erosion_px
+
+
+def check_outputs(contract: ModelContract, output_20m: str | None) -> None:
+    """Check that a model gives what is asked for.
+
+    Raises
+    ------
+    ConfigError
+        An image at 20 m is wanted of a model without 20 m bands.
+    """
+    if output_20m is not None and len(contract.outputs) < 2:
+        raise ConfigError(
+            f"--output-20m: model {contract.name} gives no 20 m bands; leave the option out, "
+            "or use a model for all bands"
+        )
+
+
+def render(
+    model: ModelInUse,
+    sources: Sequence[Source],
+    grid: Grid,
+    outputs: Mapping[int, str],
+    how: Rendering,
+    tags: Mapping[str, str],
+) -> None:
+    """Run a network over a whole extent and write its images.
+
+    Parameters
+    ----------
+    model
+        The network.
+    sources
+        All that it takes.
+    grid
+        The 10 m grid.
+    outputs
+        Side of a pixel, 10 m pixels -> URI of the image: 1, and 2 where it is wanted.
+    how
+        Windows, rules, engine.
+    tags
+        Metadata of the images.
+    """
+    caller = Caller(model.network())
+    readers = [
+        SceneReader(sources, model.contract.input_keys, ReaderPool(grid, how.engine))
+        for _ in range(how.readers)
+    ]
+    batches = how.tiling.batches(grid.shape, how.batch_size)
+    with ExitStack() as stack:
+        targets = []
+        for item in caller.outputs:
+            if item.factor in outputs:
+                own = grid.coarsened(item.factor)
+                writer = create_raster(outputs[item.factor], own, _profile(item), tags)
+                finish = Finish(how.tiling.margin_px, item.factor, how.rule, how.erosion_px)
+                targets.append(stream.Target(finish, stack.enter_context(writer)))
+        stream.run(readers, caller, targets, batches, how.tiling)
+
+
+def model_tags(model: ModelInUse) -> dict[str, str]:
+    """Return what an image says about the model and the code that made it."""
+    graph = [item.etag for item in model.files() if item.uri.endswith("/saved_model.pb")]
+    return {
+        "DECLOUD_MODEL": model.contract.name,
+        "DECLOUD_SAVEDMODEL": model.uri,
+        "DECLOUD_MODEL_SHA256": "".join(graph),
+        "DECLOUD_VERSION": manifest.code_version(),
+    }
+
+
+def input_tags(names: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return what an image says about what went in: names by option."""
+    return {
+        f"DECLOUD_{role.upper()}": ",".join(storage.name_of(uri) for uri in uris)
+        for role, uris in names.items()
+    }
+
+
+def _profile(output: ModelOutput) -> RasterProfile:
+    return RasterProfile(output.bands, "int16", bands.S2_NODATA, cog=True)
