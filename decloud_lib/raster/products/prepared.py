@@ -1,6 +1,7 @@
 """Prepared images: what the preparation wrote, and what the existing system has prepared."""
 
 import logging
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,13 @@ from datetime import UTC, datetime
 
 from decloud_lib import storage
 from decloud_lib.errors import ProductError
-from decloud_lib.raster.products.names import S1Name, S2Name, parse_s1_name, parse_s2_name
+from decloud_lib.raster.products.names import (
+    TILE_PATTERN,
+    S1Name,
+    S2Name,
+    parse_s1_name,
+    parse_s2_name,
+)
 from decloud_lib.raster.products.s1tiling import AssumedHours, parse_time
 from decloud_lib.raster.read import open_raster
 from decloud_lib.raster.views import OPTICAL_PARTS, RADAR_PART, VIEW_END, part_uri, read_view
@@ -87,8 +94,20 @@ class PreparedS2:
 
 
 def tile_folder(root: str, tile: str) -> str:
-    """Return the folder of a tile below a root; the root may be that folder already."""
-    return root.rstrip("/") if storage.name_of(root) == tile else storage.join(root, tile)
+    """Return the folder of a tile below a root; the root may be that folder already.
+
+    Raises
+    ------
+    ProductError
+        The root is the folder of another tile.
+    """
+    name = storage.name_of(root)
+    if name != tile and re.fullmatch(TILE_PATTERN, name):
+        raise ProductError(
+            f"{root}: is the folder of {name}, and this is a product of {tile}; give the folder "
+            "above it, to which each product's tile is added"
+        )
+    return root.rstrip("/") if name == tile else storage.join(root, tile)
 
 
 def masked_time(uri: str, name: S1Name) -> Moment:

@@ -118,3 +118,8 @@ def test_images_of_another_tile_in_a_tile_folder_are_left_out(s1_root, caplog):
 @pytest.mark.parametrize("root", ["a/S1", "a/S1/", "a/S1/T31TEJ", "a/S1/T31TEJ/"])
 def test_a_tile_is_not_nested_twice(root):
     assert tile_folder(root, "T31TEJ") == "a/S1/T31TEJ"
+
+
+def test_the_folder_of_another_tile_is_refused():
+    with pytest.raises(ProductError, match=r"S1/T31TCJ: is the folder of T31TCJ, .* of T31TEJ"):
+        tile_folder("a/S1/T31TCJ", "T31TEJ")
