@@ -40,6 +40,13 @@ class CommandGroup:
 
 
 STAGES = {
+    "doctor": StageCommand(
+        "decloud_lib.stages.doctor:DoctorConfig:doctor",
+        "Check what the work needs: versions, GDAL, engines, GPUs, bucket, MLflow.",
+        "decloud doctor --bucket s3://decloud --mlflow --gpus 1",
+        "Prints a line per thing looked at. Status 2 when something that is needed is wrong; the "
+        "first task of each pipeline is this check.",
+    ),
     "prepare": StageCommand(
         "decloud_lib.stages.prepare:PrepareConfig:prepare",
         "Prepare all delivered products below a folder or prefix, in parallel.",

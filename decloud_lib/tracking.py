@@ -316,6 +316,19 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
 
 
+def reach() -> str:
+    """Ask MLflow something that needs its store; return a word on what was found.
+
+    Raises
+    ------
+    TrackingError
+        It cannot be reached, or refuses.
+    """
+    with _calling():
+        found = _client().search_experiments(max_results=1)
+    return "answers" if found else "answers, and is empty"
+
+
 def _mlflow() -> Any:
     """Import MLflow, quietly, and point it at the server."""
     for name, value in _ENVIRONMENT.items():

@@ -4,7 +4,8 @@ from kfp import dsl
 from kfp.dsl import HTML
 
 from components.analyse import analyse
-from pipelines.resources import SAMPLE, sized
+from components.doctor import doctor
+from pipelines.resources import SAMPLE, SMALL, sized
 
 
 @dsl.pipeline(name="analysis", description="Prepared tiles and records to one page.")
@@ -75,6 +76,7 @@ def analysis(
     overwrite
         Replace outputs that were made from other settings or inputs.
     """
+    checked = sized(doctor(bucket=out), SMALL)
     task = analyse(
         tiles=tiles,
         out=out,
@@ -97,4 +99,4 @@ def analysis(
         seed=seed,
         overwrite=overwrite,
     )
-    return sized(task, SAMPLE).outputs["page"]
+    return sized(task.after(checked), SAMPLE).outputs["page"]

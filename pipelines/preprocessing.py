@@ -2,6 +2,7 @@
 
 from kfp import dsl
 
+from components.doctor import doctor
 from components.list_products import list_dems, list_products
 from components.make_tiles import make_tiles
 from components.prepare_dem import prepare_dem
@@ -81,6 +82,7 @@ def preprocessing(
     overwrite
         Replace outputs that were made from other settings or inputs.
     """
+    checked = sized(doctor(bucket=prepared), SMALL)
     radar = list_products(
         products=products, prepared=prepared, family="s1", batch=batch,
         tiles=tiles, start=start, end=end,
@@ -89,7 +91,8 @@ def preprocessing(
         products=products, prepared=prepared, family="s2", batch=batch,
         tiles=tiles, start=start, end=end,
     )  # fmt: skip
-    with dsl.ParallelFor(sized(radar, SMALL).output, parallelism=PARALLELISM) as pairs:
+    radar, optical = (sized(found.after(checked), SMALL) for found in (radar, optical))
+    with dsl.ParallelFor(radar.output, parallelism=PARALLELISM) as pairs:
         radar_done = prepare_s1(
             input_s1_vh=pairs,
             out_s1_dir=f"{prepared}/S1_PREPARE",
@@ -102,7 +105,7 @@ def preprocessing(
             overwrite=overwrite,
         )
         sized(radar_done, PREPARE)
-    with dsl.ParallelFor(sized(optical, SMALL).output, parallelism=PARALLELISM) as folders:
+    with dsl.ParallelFor(optical.output, parallelism=PARALLELISM) as folders:
         optical_done = prepare_s2(
             in_image=folders,
             out_s2_dir=f"{prepared}/S2_PREPARE",

@@ -2,9 +2,10 @@
 
 from kfp import dsl
 
+from components.doctor import doctor
 from components.reconstruct import reconstruct
 from components.reconstruct_series import reconstruct_series
-from pipelines.resources import RECONSTRUCT, sized
+from pipelines.resources import RECONSTRUCT, SMALL, sized
 
 
 @dsl.pipeline(name="reconstruction", description="Rebuild one cloudy date.")
@@ -75,6 +76,7 @@ def reconstruction(
     overwrite
         Replace an output that was made from other settings or inputs.
     """
+    checked = sized(doctor(bucket=output), SMALL)
     rebuilt = reconstruct(
         in_s2=in_s2,
         savedmodel=savedmodel,
@@ -97,7 +99,7 @@ def reconstruction(
         engine=engine,
         overwrite=overwrite,
     )
-    return sized(rebuilt, RECONSTRUCT).outputs["Output"]
+    return sized(rebuilt.after(checked), RECONSTRUCT).outputs["Output"]
 
 
 @dsl.pipeline(name="reconstruction-series", description="Rebuild all dates of a period.")
@@ -156,6 +158,7 @@ def reconstruction_series(
     overwrite
         Replace outputs that were made from other settings or inputs.
     """
+    checked = sized(doctor(bucket=out_dir), SMALL)
     rebuilt = reconstruct_series(
         s1_dir=s1_dir,
         s2_dir=s2_dir,
@@ -174,4 +177,4 @@ def reconstruction_series(
         engine=engine,
         overwrite=overwrite,
     )
-    return sized(rebuilt, RECONSTRUCT).outputs["Output"]
+    return sized(rebuilt.after(checked), RECONSTRUCT).outputs["Output"]

@@ -2,6 +2,7 @@
 
 from kfp import dsl
 
+from components.doctor import doctor
 from components.make_roi import make_roi
 from components.sample import sample
 from pipelines.resources import SAMPLE, SMALL, sized
@@ -127,6 +128,7 @@ def sampling(
     overwrite
         Replace outputs that were made from other settings or inputs.
     """
+    checked = sized(doctor(bucket=roi_dir), SMALL)
     regions = make_roi(
         tiles=tiles,
         output_dir=roi_dir,
@@ -143,7 +145,7 @@ def sampling(
     )
     samples = sample(
         tiles=tiles,
-        rois=sized(regions, SMALL).outputs["Output"],
+        rois=sized(regions.after(checked), SMALL).outputs["Output"],
         acquisition_train=acquisition_train,
         output_train=output_train,
         acquisitions_valid=acquisitions_valid,

@@ -2,10 +2,11 @@
 
 from kfp import dsl
 
+from components.doctor import doctor
 from components.evaluate import evaluate
 from components.promote import promote
 from components.train import train
-from pipelines.resources import EVALUATE, REGISTER, TRAIN, sized
+from pipelines.resources import EVALUATE, REGISTER, SMALL, TRAIN, sized
 
 
 @dsl.pipeline(name="training", description="Samples to a scored and registered network.")
@@ -100,6 +101,7 @@ def training(
     overwrite
         Replace outputs that were made from other settings or inputs.
     """
+    checked = sized(doctor(bucket=out_savedmodel, mlflow=True), SMALL)
     trained = train(
         training_record=training_record,
         model=model,
@@ -125,7 +127,7 @@ def training(
         run_name=run_name,
         overwrite=overwrite,
     )
-    sized(trained, TRAIN)
+    sized(trained.after(checked), TRAIN)
     scored = evaluate(
         test_records=test_records,
         output=scores,

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
+from importlib import metadata
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -55,6 +56,12 @@ def engine() -> Engine:
     _toolbox()
     _set_gdal_options()
     return open_composition
+
+
+def version() -> str:
+    """Return the version of the toolbox's module and the number of its applications."""
+    count = len(_toolbox().Registry.GetAvailableApplications())
+    return f"{metadata.version('otbApplication')} with {count} applications"
 
 
 @contextmanager

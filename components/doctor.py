@@ -1,0 +1,42 @@
+"""Components: the check before a pipeline starts its work, without and with a network to run."""
+
+from typing import Optional
+
+from kfp import dsl
+
+from components import images
+
+
+@dsl.component(base_image=images.CPU, install_kfp_package=False)
+def doctor(
+    bucket: Optional[str] = None,
+    mlflow: bool = False,
+    gpus: int = 0,
+    engine: str = "rasterio",
+    overwrite: bool = False,
+) -> str:
+    """Stop a run that cannot succeed before it starts; return what was found.
+
+    Parameters
+    ----------
+    bucket
+        Folder or prefix that must be listed, written, read and deleted in.
+    mlflow
+        MLflow must answer.
+    gpus
+        GPUs that TensorFlow must see.
+    engine
+        Engine of the reconstruction that must be there.
+    overwrite
+        Without effect: nothing is kept.
+    """
+    from decloud_lib import task
+    from decloud_lib.stages import doctor as stage
+
+    task.start()
+    config = stage.DoctorConfig(
+        **task.given(bucket=bucket, mlflow=mlflow, gpus=gpus, engine=engine, overwrite=overwrite)
+    )
+    found = stage.doctor(config)
+    found.check()
+    return found.text()
