@@ -17,6 +17,7 @@ def evaluate(
     savedmodel: Optional[str] = None,
     model: Optional[str] = None,
     baselines: list[str] = [],
+    skip_damaged: bool = False,
     batch_size: int = 4,
     run_id: Optional[str] = None,
     experiment: str = "decloud",
@@ -36,6 +37,8 @@ def evaluate(
         Deterministic model to score instead.
     baselines
         Deterministic models to score beside it.
+    skip_damaged
+        Leave out records whose checksum is wrong.
     batch_size
         Samples per step.
     run_id
@@ -56,6 +59,7 @@ def evaluate(
             savedmodel=savedmodel,
             model=model,
             baselines=baselines,
+            skip_damaged=skip_damaged,
             batch_size=batch_size,
             run_id=run_id,
             experiment=experiment,

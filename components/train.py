@@ -45,6 +45,7 @@ def train(
     early_stopping: bool = False,
     strategy: str = "mirrored",
     shuffle_buffer_size: int = 512,
+    skip_damaged: bool = False,
     seed: int = 0,
     time_limit_s: Optional[float] = None,
     use_dem: bool = True,
@@ -125,6 +126,8 @@ def train(
         mirrored, multiworker or singlecpu.
     shuffle_buffer_size
         Samples among which the order is drawn.
+    skip_damaged
+        Leave out records whose checksum is wrong.
     seed
         Same seed, same start.
     time_limit_s
@@ -183,6 +186,7 @@ def train(
             early_stopping=early_stopping,
             strategy=strategy,
             shuffle_buffer_size=shuffle_buffer_size,
+            skip_damaged=skip_damaged,
             seed=seed,
             time_limit_s=time_limit_s,
             use_dem=use_dem,

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import logging
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,6 +19,8 @@ from decloud_lib.samples.schema import SampleSchema
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+logger = logging.getLogger(__name__)
 
 #: Fields of a manifest that say nothing about the samples.
 _NOT_CONTENT = {"created", "code_version", "schema_version", "skipped"}
@@ -85,7 +89,7 @@ class LocalRecords:
     @property
     def samples(self) -> int:
         """Number of samples in the files."""
-        from decloud_lib.samples.dataset import count_records
+        from decloud_lib.samples.frames import count_records
 
         return sum(count_records(path) for path in self.files)
 
@@ -130,17 +134,47 @@ def find_record_sets(uris: Sequence[str]) -> list[RecordSet]:
 
 
 @contextmanager
-def local_records(sets: Sequence[RecordSet]) -> Iterator[list[LocalRecords]]:
-    """Bring record folders to this machine for as long as they are used."""
-    from decloud_lib.samples.dataset import record_files
+def local_records(
+    sets: Sequence[RecordSet], *, skip_damaged: bool = False
+) -> Iterator[list[LocalRecords]]:
+    """Bring record folders to this machine for as long as they are used.
+
+    Parameters
+    ----------
+    sets
+        What to bring.
+    skip_damaged
+        Leave out records whose checksum is wrong, and say how many; all files are read for that.
+
+    Raises
+    ------
+    RecordError
+        A file that is cut short, or a damaged record that is met while the records are used.
+    """
+    from decloud_lib.samples.dataset import named_damage, record_files
 
     with ExitStack() as stack:
-        yield [
-            LocalRecords(
-                item, tuple(record_files(stack.enter_context(storage.local_copy(item.uri))))
-            )
-            for item in sets
-        ]
+        found = []
+        for item in sets:
+            files = tuple(record_files(stack.enter_context(storage.local_copy(item.uri))))
+            if skip_damaged:
+                files = _without_damaged(files, stack)
+            found.append(LocalRecords(item, files))
+        with named_damage([path for item in found for path in item.files]):
+            yield found
+
+
+def _without_damaged(files: Sequence[Path], stack: ExitStack) -> tuple[Path, ...]:
+    from decloud_lib.samples.frames import without_damaged
+
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="decloud-")))
+    found = []
+    for path in files:
+        usable, damaged = without_damaged(path, folder)
+        if damaged:
+            logger.warning("%s: left out %d damaged records", path, len(damaged))
+        found.append(usable)
+    return tuple(found)
 
 
 def _find(uri: str, name: str) -> RecordSet:

@@ -1,22 +1,22 @@
 """Record folders as `tf.data` data sets: seeded, in a fixed order, nothing dropped unasked."""
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import tensorflow as tf
 
 from decloud_lib.bands import S2_SCALE
 from decloud_lib.errors import ConfigError, NoSampleError, RecordError
+from decloud_lib.samples.frames import count_records, damaged_records
 from decloud_lib.samples.schema import SampleSchema
 from decloud_lib.samples.shards import RECORDS
 
-_READ_BYTES = 8 << 20
 _OPEN_FILES = 8
-#: Parsing a sample costs far less than a training step on it.
-_PARSERS = 4
-_BATCHES_AHEAD = 4
-#: Around the data of a record: its length and two checksums.
-_FRAME_BYTES = 16
+#: Samples that are parsed at the same time.
+_PARSERS = max(2, min(16, os.cpu_count() or 1))
+_BATCHES_AHEAD = 2
 
 
 def record_files(folder: Path) -> list[Path]:
@@ -37,26 +37,27 @@ def record_files(folder: Path) -> list[Path]:
     return found
 
 
-def count_records(path: Path) -> int:
-    """Return the number of records of a file by following their lengths, without reading them.
+@contextmanager
+def named_damage(files: Sequence[Path]) -> Iterator[None]:
+    """Say which record of which file is damaged when reading stops at it.
 
     Raises
     ------
     RecordError
-        The file does not consist of whole records.
+        A wrong checksum.
     """
-    size, position, count = path.stat().st_size, 0, 0
-    with path.open("rb") as file:
-        while position < size:
-            file.seek(position)
-            position += _FRAME_BYTES + int.from_bytes(file.read(8), "little")
-            count += 1
-    if position != size:
-        raise RecordError(
-            f"{path}: found {size} bytes, which are no whole TFRecords; it is damaged or cut "
-            "short: copy it again, or make the samples again"
-        )
-    return count
+    try:
+        yield
+    except tf.errors.DataLossError as error:
+        for path in files:
+            if damaged := damaged_records(path):
+                numbers = ", ".join(map(str, damaged[:5]))
+                raise RecordError(
+                    f"{path}: record {numbers} of {count_records(path)} is damaged (its checksum "
+                    "is wrong); copy the file again, make the samples again, or leave damaged "
+                    "records out with --skip-damaged"
+                ) from error
+        raise
 
 
 def read_dataset(  # noqa: PLR0913 - each says one thing, and callers name them
@@ -112,10 +113,14 @@ def read_dataset(  # noqa: PLR0913 - each says one thing, and callers name them
         records = order.interleave(_open, cycle_length=files_at_once).shuffle(shuffle, seed=seed)
     else:
         records = _open(names)
-    samples = records.map(
-        _parser(schema, inputs, targets), num_parallel_calls=_PARSERS, deterministic=True
+    keys = tuple(dict.fromkeys((*inputs, *targets)))
+    samples = records.map(_parser(schema, keys), num_parallel_calls=_PARSERS, deterministic=True)
+    # Stored integers are half the bytes of what networks take: they become that in their batch.
+    batches = (
+        samples.batch(batch, drop_remainder=drop_remainder)
+        .map(_splitter(inputs, targets), num_parallel_calls=_BATCHES_AHEAD, deterministic=True)
+        .prefetch(_BATCHES_AHEAD)
     )
-    batches = samples.batch(batch, drop_remainder=drop_remainder).prefetch(_BATCHES_AHEAD)
     # The thread that tunes a pipeline sleeps for many seconds between its rounds, and a pipeline
     # that was read to its end is only taken down after them: up to 15 s lost per epoch.
     options = tf.data.Options()
@@ -124,31 +129,39 @@ def read_dataset(  # noqa: PLR0913 - each says one thing, and callers name them
 
 
 def _open(names: object) -> tf.data.Dataset:
-    return tf.data.TFRecordDataset(names, buffer_size=_READ_BYTES)
+    return tf.data.TFRecordDataset(names)
 
 
-def _parser(schema: SampleSchema, inputs: Sequence[str], targets: Sequence[str]) -> object:
-    """Return the function that turns one serialised Example into (inputs, targets)."""
-    keys = dict.fromkeys((*inputs, *targets))
+def _parser(schema: SampleSchema, keys: Sequence[str]) -> object:
+    """Return the function that turns one serialised Example into its stored arrays."""
     features = {key: tf.io.FixedLenFeature([], tf.string) for key in keys}
 
-    def parse(record: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+    def parse(record: tf.Tensor) -> dict[str, tf.Tensor]:
         found = tf.io.parse_single_example(record, features)
         stored = {}
-        for key in features:
+        for key in keys:
             tensor = tf.io.parse_tensor(found[key], tf.as_dtype(schema.dtypes[key]))
             stored[key] = tf.ensure_shape(tensor, schema.shapes[key])
+        return stored
+
+    return parse
+
+
+def _splitter(inputs: Sequence[str], targets: Sequence[str]) -> object:
+    """Return the function that turns a batch of stored arrays into (inputs, targets)."""
+
+    def split(stored: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         return (
             {key: _as_input(stored[key]) for key in inputs},
             {key: tf.cast(stored[key], tf.float32) * S2_SCALE for key in targets},
         )
 
-    return parse
+    return split
 
 
 def _as_input(tensor: tf.Tensor) -> tf.Tensor:
     """Cast pixels to float32; numbers per sample keep 64 bits (a date does not fit into 32)."""
-    return tf.cast(tensor, tf.float32 if tensor.shape.rank else tf.float64)
+    return tf.cast(tensor, tf.float32 if tensor.shape.rank > 1 else tf.float64)
 
 
 def _check_keys(schema: SampleSchema, keys: Sequence[str]) -> None:

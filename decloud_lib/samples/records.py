@@ -52,13 +52,12 @@ class RecordForm:
         content = sum(len(head) + size for _, head, size in parts)
         start = b"\x0a" + _varint(content)
         body = len(start) + content
-        length = np.frombuffer(np.uint64(body).tobytes(), np.uint8)
+        length = body.to_bytes(8, "little")
         self.length = 12 + body + 4
         self._blank = np.zeros(self.length, np.uint8)
-        self._blank[:8] = length
-        self._blank[8:12] = _masked_crc(length)
-        place = 12 + len(start)
-        self._blank[12:place] = np.frombuffer(start, np.uint8)
+        frame = length + masked_crc(length) + start
+        place = len(frame)
+        self._blank[:place] = np.frombuffer(frame, np.uint8)
         self._places: dict[str, slice] = {}
         for key, head, size in parts:
             self._blank[place : place + len(head)] = np.frombuffer(head, np.uint8)
@@ -84,7 +83,7 @@ class RecordForm:
         for key, place in self._places.items():
             source = _as_bytes(arrays[key])
             record[place].reshape(source.shape)[...] = source
-        record[-4:] = _masked_crc(record[12:-4])
+        record[-4:] = np.frombuffer(masked_crc(record[12:-4]), np.uint8)
 
 
 def _as_bytes(array: Array) -> Array:
@@ -119,7 +118,8 @@ def _varint(value: int) -> bytes:
     return bytes(found)
 
 
-def _masked_crc(data: Array) -> Array:
+def masked_crc(data: bytes | Array) -> bytes:
+    """Return the checksum of TFRecord: 4 bytes."""
     crc = google_crc32c.value(data)
-    masked = ((crc >> 15 | crc << 17) + _MASK) & _U32
-    return np.frombuffer(np.uint32(masked).tobytes(), np.uint8)
+    masked: int = ((crc >> 15 | crc << 17) + _MASK) & _U32
+    return masked.to_bytes(4, "little")

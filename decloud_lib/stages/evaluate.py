@@ -48,6 +48,10 @@ class EvaluateConfig(StageConfig):
         "nearest_date.",
     )
     output: str = Field(description="Folder of the tables.")
+    skip_damaged: bool = Field(
+        default=False,
+        description="Leave out records whose checksum is wrong, and say how many.",
+    )
     batch_size: int = Field(default=4, ge=1, description="Samples per step.")
     run_id: str | None = Field(
         default=None, description="MLflow run that gets the scores; default: a run of their own."
@@ -111,7 +115,7 @@ def evaluate(config: EvaluateConfig) -> EvaluateResult:
             logger.info("%s is there already, made from the same models and records", config.output)
             return _read(config.output)
         models = _load(folder, definitions, sets)
-        records = stack.enter_context(local_records(sets))
+        records = stack.enter_context(local_records(sets, skip_damaged=config.skip_damaged))
         found = [score_records(item, models, config.batch_size) for item in records]
     tables = _tables(found)
     _record(config, sets, found, tables)

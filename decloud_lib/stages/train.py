@@ -78,7 +78,7 @@ def _run(job: parts.Job) -> TrainResult:
     # Read after the workers have met: none of them may find what another one writes later.
     checkpoints, saved = parts.find_saved(job)
     with ExitStack() as stack:
-        records = stack.enter_context(local_records(job.sets))
+        records = stack.enter_context(local_records(job.sets, skip_damaged=job.config.skip_damaged))
         feeding = parts.make_feeding(job, records, trainer.devices)
         data = parts.make_data(job, records, feeding, trainer.devices)
         run, watch = None, Watch()
@@ -126,7 +126,7 @@ def _validate(job: parts.Job) -> TrainResult:
             )
         parts.load_weights(trainer, job, job.checkpoints)
     with ExitStack() as stack:
-        records = stack.enter_context(local_records(job.sets))
+        records = stack.enter_context(local_records(job.sets, skip_damaged=job.config.skip_damaged))
         feeding = parts.make_feeding(job, records, trainer.devices)
         data: Data = parts.make_data(job, records, feeding, trainer.devices)
         valid = {name: trainer.evaluate(samples) for name, samples in data.valid.items()}

@@ -148,6 +148,10 @@ class TrainConfig(StageConfig):
         ge=1,
         description="Samples in memory among which the order is drawn; one of 256 px takes 3.4 MB.",
     )
+    skip_damaged: bool = Field(
+        default=False,
+        description="Leave out records whose checksum is wrong, and say how many.",
+    )
     seed: int = Field(default=0, ge=0, lt=2**31, description="Same seed, same weights and order.")
     time_limit_s: float | None = Field(
         default=None, gt=0.0, description="Stop training when so many seconds are over."

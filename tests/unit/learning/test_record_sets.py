@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from decloud_lib import storage
-from decloud_lib.errors import ConfigError, NoSampleError, ShapeError
+from decloud_lib.errors import ConfigError, NoSampleError, RecordError, ShapeError
 from decloud_lib.learning.record_sets import find_record_sets, local_records
 from decloud_lib.models import registry
 from decloud_lib.models.registry import ModelSpec
@@ -20,6 +20,25 @@ def test_records_in_a_bucket_are_found_and_read(bucket: str, tmp_path: Path) -> 
         batches = records[0].batches(("s2_t", "s2_timestamp_tm1"), ("s2_target",), 4)
         sizes = [len(inputs["s2_t"]) for inputs, _ in batches.as_numpy_iterator()]
     assert sizes == [4, 3]
+
+
+def test_a_damaged_record_is_named_or_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = write_records(tmp_path / "train", n=7)
+    content = bytearray((folder / "1.records").read_bytes())
+    content[len(content) // 4] ^= 1
+    (folder / "1.records").write_bytes(content)
+    found = find_record_sets([str(folder)])
+    keys = ("s2_t",), ("s2_target",)
+    with (
+        pytest.raises(RecordError, match=r"1\.records: record 0 of 2 is damaged"),
+        local_records(found) as records,
+    ):
+        list(records[0].batches(*keys, 1))
+    with local_records(found, skip_damaged=True) as records:
+        assert records[0].samples == len(list(records[0].batches(*keys, 1))) == 6
+    assert "1.records: left out 1 damaged records" in caplog.text
 
 
 def test_folders_of_one_name_are_told_apart_by_their_parent(tmp_path: Path) -> None:

@@ -1,0 +1,93 @@
+"""The frames of a TFRecord file, followed without TensorFlow: how many, and which are damaged.
+
+Each record stands between its length (8 bytes, with a checksum of 4) and a checksum of its content.
+"""
+
+from pathlib import Path
+
+from decloud_lib.errors import RecordError
+from decloud_lib.samples.records import masked_crc
+
+_LENGTH_BYTES = 8
+_CRC_BYTES = 4
+#: Around the content of a record.
+FRAME_BYTES = _LENGTH_BYTES + 2 * _CRC_BYTES
+
+
+def count_records(path: Path) -> int:
+    """Return the number of records of a file by following their lengths, without reading them.
+
+    Raises
+    ------
+    RecordError
+        The file does not consist of whole records.
+    """
+    return len(_frames(path))
+
+
+def damaged_records(path: Path) -> list[int]:
+    """Return the numbers of the records of a file whose checksums are wrong; reads all of it.
+
+    Raises
+    ------
+    RecordError
+        The file does not consist of whole records.
+    """
+    frames = _frames(path)
+    with path.open("rb") as file:
+        return [number for number, (_, size) in enumerate(frames) if not _is_whole(file.read(size))]
+
+
+def without_damaged(path: Path, folder: Path) -> tuple[Path, list[int]]:
+    """Give a file without the damaged records of another.
+
+    Parameters
+    ----------
+    path
+        A record file.
+    folder
+        Where a copy is made when one is needed.
+
+    Returns
+    -------
+    The file itself, or the copy; the numbers of the records that are left out.
+
+    Raises
+    ------
+    RecordError
+        The file does not consist of whole records.
+    """
+    damaged = damaged_records(path)
+    if not damaged:
+        return path, damaged
+    copy = folder / path.name
+    with path.open("rb") as source, copy.open("wb") as target:
+        for number, (position, size) in enumerate(_frames(path)):
+            if number not in damaged:
+                source.seek(position)
+                target.write(source.read(size))
+    return copy, damaged
+
+
+def _frames(path: Path) -> list[tuple[int, int]]:
+    """Return position and size of each record, frame included."""
+    total, position = path.stat().st_size, 0
+    found: list[tuple[int, int]] = []
+    with path.open("rb") as file:
+        while position < total:
+            file.seek(position)
+            size = FRAME_BYTES + int.from_bytes(file.read(_LENGTH_BYTES), "little")
+            found.append((position, size))
+            position += size
+    if position != total:
+        raise RecordError(
+            f"{path}: found {total} bytes, which are no whole TFRecords; it is damaged or cut "
+            "short: copy it again, or make the samples again"
+        )
+    return found
+
+
+def _is_whole(frame: bytes) -> bool:
+    length, content = frame[:_LENGTH_BYTES], frame[_LENGTH_BYTES + _CRC_BYTES : -_CRC_BYTES]
+    stored = frame[_LENGTH_BYTES : _LENGTH_BYTES + _CRC_BYTES], frame[-_CRC_BYTES:]
+    return stored == (masked_crc(length), masked_crc(content))
