@@ -10,11 +10,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import batch, first_step, prepare, reconstruct, search
+from benchmarks import batch, first_step, prepare, reconstruct, records, search
 from benchmarks.results import Row, as_table, machine
 
 _PREPARATION = ("s2", "s1", "safe", "batch")
-_PARTS = (*_PREPARATION, "search", "first-step", "reconstruct")
+_PARTS = (*_PREPARATION, "search", "records", "first-step", "reconstruct")
 
 
 def main() -> int:
@@ -26,6 +26,7 @@ def main() -> int:
         "batch": lambda: batch.bench_batch(options.batch_size, options.rounds),
         "search": lambda: search.bench_search(options.search_positions, options.rounds),
         "first-step": lambda: first_step.bench_first_step(options.rounds),
+        "records": lambda: records.bench_records(options.records_samples, options.rounds),
         "reconstruct": lambda: _reconstruct_rows(options.reconstruct_size),
     }
     wanted = {"prepare": _PREPARATION, None: _PARTS}.get(options.only, (options.only,))
@@ -48,6 +49,7 @@ def _options() -> argparse.Namespace:
         "safe-size": (5490, "side of the ESA product; JPEG 2000 takes long to make"),
         "batch-size": (4096, "side of the products that several workers share"),
         "search-positions": (300, "positions that the baseline of the search works on"),
+        "records-samples": (300, "samples that are written and read, 3 MB each"),
         "reconstruct-size": (2048, "side of the rebuilt image"),
     }
     for name, (default, words) in sizes.items():

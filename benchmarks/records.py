@@ -185,7 +185,7 @@ def _read_so_far() -> int:
     return int(Path("/proc/self/io").read_text().split()[1])
 
 
-def _write_from_memory(samples: list[dict[str, Array]], output: Path) -> None:
+def write_from_memory(samples: list[dict[str, Array]], output: Path) -> None:
     import tensorflow as tf
 
     for begin in range(0, len(samples), PER_SHARD):
@@ -201,12 +201,12 @@ def _write_from_memory(samples: list[dict[str, Array]], output: Path) -> None:
                 writer.write(example.SerializeToString())
 
 
-def _in_memory(drawn: DrawnSamples, schema: SampleSchema) -> list[dict[str, Array]]:
+def in_memory(drawn: DrawnSamples, schema: SampleSchema) -> list[dict[str, Array]]:
     found: dict[int, dict[str, Array]] = {}
     with OpenRasters(drawn.indexes) as rasters:
         for area in areas(drawn, np.arange(len(drawn))):
             for sample, arrays in read_area(rasters, drawn, area, schema):
-                found[sample] = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
+                found[sample] = {key: array.copy() for key, array in arrays.items()}
     return [found[number] for number in range(len(drawn))]
 
 
@@ -251,10 +251,10 @@ def main(job: str, source: str, samples: str, output: str) -> None:
         plan = ShardPlan(schema, PER_SHARD, drop_remainder=False, workers=os.cpu_count() or 1)
         work = partial(write_data_set, drawn, output, plan)
     if job == "memory":
-        arrays = _in_memory(drawn, schema)
+        arrays = in_memory(drawn, schema)
         # TensorFlow's import and start are not part of any figure.
-        _write_from_memory(arrays[:1], Path(output))
-        work = partial(_write_from_memory, arrays, Path(output))
+        write_from_memory(arrays[:1], Path(output))
+        work = partial(write_from_memory, arrays, Path(output))
     if job in {"read", "plain"}:
         work = partial(_read if job == "read" else _read_plain, Path(source))
         work()

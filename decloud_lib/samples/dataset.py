@@ -13,6 +13,7 @@ from decloud_lib.samples.frames import count_records, damaged_records
 from decloud_lib.samples.schema import SampleSchema
 from decloud_lib.samples.shards import RECORDS
 
+_READ_BYTES = 256 << 10
 _OPEN_FILES = 8
 #: Samples that are parsed at the same time.
 _PARSERS = max(2, min(16, os.cpu_count() or 1))
@@ -129,7 +130,7 @@ def read_dataset(  # noqa: PLR0913 - each says one thing, and callers name them
 
 
 def _open(names: object) -> tf.data.Dataset:
-    return tf.data.TFRecordDataset(names)
+    return tf.data.TFRecordDataset(names, buffer_size=_READ_BYTES)
 
 
 def _parser(schema: SampleSchema, keys: Sequence[str]) -> object:

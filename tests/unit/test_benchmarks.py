@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import rasterio
 
-from benchmarks import catalogues, codecs, deliveries, first_step, plain, textures
+from benchmarks import catalogues, codecs, deliveries, first_step, plain, records, textures
 from benchmarks.results import Row, as_table, compared
 from benchmarks.trees import count_with_trees
 from decloud_lib.acquisitions import load_layout
 from decloud_lib.arrays.encode import encode_channel
 from decloud_lib.arrays.layout import SearchOptions, count_samples
+from decloud_lib.samples.dataset import read_dataset, record_files
 from decloud_lib.sampling.sources import read_tiles
 from decloud_lib.sampling.tile_index import index_tile
 from decloud_lib.stages.prepare_s1 import PrepareS1Config, prepare_s1
@@ -133,3 +134,28 @@ def test_the_first_step_is_a_step_of_training():
     loss = first_step.first_step("crga_os2_david", patch_px=16)
     # Random samples: targets are even on 0..1, and the first estimates are small.
     assert 0.2 < loss < 0.8
+
+
+def test_samples_are_written_with_each_block_read_once(texture, tmp_path):
+    tiles = str(records.write_prepared(tmp_path / "in", SIZE, texture))
+    read, once = records.bytes_read(tiles, 40, tmp_path / "out")
+    assert 0.99 < read / once < 1.2
+
+
+def test_the_plain_writer_of_samples_writes_the_same_samples(texture, tmp_path):
+    tiles = read_tiles(str(records.write_prepared(tmp_path / "in", SIZE, texture)))
+    drawn, schema = records.drawn_samples(tiles, 3)
+    records.write_data_set(drawn, str(tmp_path / "ours"), records.ShardPlan(schema, 3, False))
+    (tmp_path / "plain").mkdir()
+    records.write_from_memory(records.in_memory(drawn, schema), tmp_path / "plain")
+    keys = [key for key in schema.keys if not key.startswith("s2_target")]
+    ours, plainly = (
+        read_dataset(record_files(tmp_path / name), schema, keys, ("s2_target",), 1)
+        for name in ("ours", "plain")
+    )
+    pairs = list(zip(ours.as_numpy_iterator(), plainly.as_numpy_iterator(), strict=True))
+    assert len(pairs) == 3
+    for (inputs, targets), (same_inputs, same_targets) in pairs:
+        assert np.array_equal(targets["s2_target"], same_targets["s2_target"])
+        for key in keys:
+            assert np.array_equal(inputs[key], same_inputs[key])
