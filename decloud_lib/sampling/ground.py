@@ -5,7 +5,10 @@ import numpy as np
 from decloud_lib.arrays.footprints import touched_squares
 from decloud_lib.raster.footprint import boxes_in
 from decloud_lib.sampling.tile_index import TileIndex
-from decloud_lib.types import Array
+from decloud_lib.types import Array, Grid
+
+#: The sides of a tile bend by 0.3 km in the next projection; only its corners are looked at.
+_BEND_M = 1000.0
 
 
 def same_ground(of: TileIndex, positions: Array, on: TileIndex) -> tuple[Array, Array]:
@@ -29,9 +32,18 @@ def same_ground(of: TileIndex, positions: Array, on: TileIndex) -> tuple[Array, 
     """
     if of.tile == on.tile:
         return np.arange(len(positions)), positions.astype(np.int64)
+    if not _may_overlap(of.grid, on.grid):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
     boxes = boxes_in(_boxes(of, positions), of.grid.crs, on.grid.crs)
     side = on.patch_px * on.grid.pixel_m
     return touched_squares(boxes, (on.grid.left, on.grid.top), side, on.shape)
+
+
+def _may_overlap(grid: Grid, other: Grid) -> bool:
+    left, bottom, right, top = boxes_in(np.array([grid.bounds]), grid.crs, other.crs)[0]
+    west, south, east, north = other.bounds
+    apart = max(west - right, left - east, south - top, bottom - north)
+    return bool(apart < _BEND_M)
 
 
 def _boxes(index: TileIndex, positions: Array) -> Array:

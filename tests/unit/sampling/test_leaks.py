@@ -1,5 +1,7 @@
 """What training must not share with validation and test, also across neighbouring tiles."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -52,6 +54,29 @@ def test_a_target_of_a_neighbouring_tile_is_a_leak(pair):
     check_no_leak(drawn(first, range(6)), drawn(second, {1, 2, 4, 5}), "valid")
     with pytest.raises(ConfigError, match=r"leak: a target of valid of 2020.*position 5 of T31TEJ"):
         check_no_leak(drawn(first, {0, 5}), drawn(second, range(6)), "valid")
+
+
+def at(catalogue, shift_ms):
+    return replace(catalogue, s2_time_ms=catalogue.s2_time_ms + shift_ms)
+
+
+@pytest.mark.parametrize(
+    ("hours", "is_leak"), [(0.01, True), (5.9, True), (-5.9, True), (23.8, False)]
+)
+def test_an_overpass_may_lie_on_both_sides_of_midnight(pair, hours, is_leak):
+    """The tiles of one overpass differ by seconds; at 158 degrees east that is about midnight."""
+    first, second = pair
+    to_midnight = -(10 * 60 + 50) * 60_000 - 500
+    early = replace(first, catalogue=at(first.catalogue, to_midnight - 5_000))
+    late = replace(
+        second, catalogue=at(second.catalogue, to_midnight - 5_000 + round(hours * 3_600_000))
+    )
+    samples = drawn(early, {2, 5}), drawn(late, {0, 3})
+    if is_leak:
+        with pytest.raises(ConfigError, match="leak"):
+            check_no_leak(*samples, "valid")
+    else:
+        check_no_leak(*samples, "valid")
 
 
 def test_ground_of_a_neighbour_is_left_out(pair):
