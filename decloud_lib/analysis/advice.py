@@ -14,6 +14,7 @@ from decloud_lib.analysis.counts import samples_by_season, search_layout
 from decloud_lib.analysis.ground import DataSetGround, NamedLayout
 from decloud_lib.analysis.parts import Figure, Part, Raster, Table, map_raster
 from decloud_lib.analysis.rules import CountRules
+from decloud_lib.errors import ConfigError
 from decloud_lib.progress import track
 from decloud_lib.sampling.drawing import DataSetSearch
 
@@ -116,16 +117,25 @@ def advice_part(
         Gaps and windows that are tried.
     wanted
         What the recommended variant must reach.
+
+    Raises
+    ------
+    ConfigError
+        The layout needs Sentinel-1 and no tile has any.
     """
     asked = grid.combinations(layout.layout)
     tried: list[Combination] = []
     rasters: list[Raster] = []
     for combination in track(asked, len(asked), f"variants of {layout.name}", "variant"):
         found = search_layout(NamedLayout(layout.name, combination.layout), ground.places, rules)
-        if found is not None:
-            combination = _counted(combination, found, rules, wanted)
-            rasters += _rasters(combination, found)
-        tried.append(combination)
+        if found is None:
+            raise ConfigError(
+                f"{layout.name} asks for Sentinel-1, and the tiles have none; prepare it, or "
+                "take a layout of Sentinel-2 only"
+            )
+        counted = _counted(combination, found, rules, wanted)
+        rasters += _rasters(counted, found)
+        tried.append(counted)
     best = recommended(tried, wanted)
     files = {}
     if best is not None:

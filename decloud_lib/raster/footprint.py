@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.errors import CRSError
+from rasterio.errors import CRSError, RasterioError
 from rasterio.warp import transform
 
 from decloud_lib.errors import ConfigError
@@ -102,11 +103,14 @@ def project(points: Array, crs: str) -> Array:
     flat = np.asarray(points, np.float64).reshape(-1, 2)
     if not len(flat):
         return flat.reshape(points.shape)
-    xs, ys = transform("EPSG:4326", _parsed(crs), flat[:, 0], flat[:, 1])
-    found = np.stack([xs, ys], axis=-1).reshape(points.shape)
-    if not np.isfinite(found).all():
-        raise ConfigError(f"{crs} has no coordinates for some places; choose another --crs")
-    return found
+    try:
+        xs, ys = transform("EPSG:4326", _parsed(crs), flat[:, 0], flat[:, 1])
+    except (RasterioError, CPLE_BaseError) as error:
+        raise ConfigError(
+            f"{crs} has no coordinates for some places ({error}); expected a system that covers "
+            "them: choose another one"
+        ) from error
+    return np.stack([xs, ys], axis=-1).reshape(points.shape)
 
 
 def _parsed(crs: str) -> CRS:

@@ -9,7 +9,12 @@ from tests.prepared_tiles import Tile, season, write_tile
 
 
 def test_the_page_is_an_html_artifact(s3: str, tmp_path: Path) -> None:
-    tiles, rois = write_tile(tmp_path / "prepared", Tile(*season()))
+    written = write_tile(tmp_path / "prepared", Tile(*season()))
+    storage.upload_folder(tmp_path / "prepared", f"{s3}/prepared")
+    tiles, rois = (uri.replace(str(tmp_path), s3) for uri in written)
+    for uri in (tiles, rois):
+        text = storage.read_text(uri).replace(str(tmp_path), s3)
+        storage.write_bytes(uri, text.encode())
     run = run_local(
         PIPELINES["analysis"],
         {

@@ -112,7 +112,16 @@ def test_tiles_without_radar_count_what_they_can(tmp_path):
     analyse_counts(config)
     analyse_coverage(AnalyseCoverageConfig(tiles=tiles, out=f"{tmp_path}/coverage"))
     analyse_gaps(AnalyseGapsConfig(tiles=tiles, patchsize=64, out=f"{tmp_path}/gaps"))
+    optical_only = {"t": {"acquisition": {"s2": {"type": "S2"}}, "timeframe_origin": True}}
+    (tmp_path / "clear.json").write_text(json.dumps(optical_only))
+    analyse_uses(
+        AnalyseUsesConfig(
+            tiles=tiles, patchsize=64, layouts=(f"{tmp_path}/clear.json",), out=f"{tmp_path}/uses"
+        )
+    )
 
+    assert raster(f"{tmp_path}/uses/uses/T31TEJ_clear_s2_freq.tif")[0].max() == 6
+    assert not raster(f"{tmp_path}/uses/uses/T31TEJ_clear_s1_freq.tif")[0].any()
     assert {row["samples"] for row in table(f"{tmp_path}/out/counts/counts.csv")} == {""}
     numbers = json.loads(storage.read_text(f"{tmp_path}/out/counts/counts.json"))
     assert set(numbers["layouts"]["AL-TEST"].values()) == {None}

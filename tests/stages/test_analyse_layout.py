@@ -143,6 +143,14 @@ def test_the_smallest_gap_or_window_that_reaches_what_is_wanted(tried, first, ex
         assert recommended([combination(24, Scaled(1), **field)], wanted) is None
 
 
+def test_a_layout_that_needs_radar_is_refused_where_there_is_none(tmp_path, capsys):
+    tiles, _ = write_tile(tmp_path / "prepared", Tile(season()[0], []))
+    words = ["--tiles", tiles, "--patchsize", "64", "--out", f"{tmp_path}/out"]
+    assert cli.main(["analyse", "layout", *words]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "AL-CRGA-OS2-Occitanie asks for Sentinel-1, and the tiles have none" in said
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
