@@ -77,13 +77,20 @@ def is_nodata(sigma0: Array) -> Array:
     -------
     bool of the same shape
     """
-    # In one pass over the bits: without the sign, 0 is the lowest number and what is not finite
-    # has the highest ones; less 1, both are at the upper end.
+    # Over the bits, without the sign: 0 is the lowest number and what is not finite has the highest
+    # ones; less 1, both are at the upper end. In chunks that stay in the processor's cache.
     kind = np.dtype(f"u{sigma0.itemsize}")
-    bits: Array = sigma0.view(kind) << 1
-    bits -= 1
-    highest: Array = (np.full(1, np.inf, sigma0.dtype).view(kind) << 1) - 1
-    return np.asarray(bits >= highest)
+    bits = np.ascontiguousarray(sigma0).reshape(-1).view(kind)
+    highest = (np.full(1, np.inf, sigma0.dtype).view(kind) << 1) - 1
+    found = np.empty(sigma0.shape, bool)
+    flat = found.reshape(-1)
+    room = np.empty(min(_CHUNK_PX, bits.size), kind)
+    for start in range(0, bits.size, _CHUNK_PX):
+        chunk = slice(start, start + _CHUNK_PX)
+        shifted = np.left_shift(bits[chunk], 1, out=room[: bits[chunk].size])
+        shifted -= 1
+        np.greater_equal(shifted, highest, out=flat[chunk])
+    return found
 
 
 def dn_table(scale: float, offset: float, nodata: int) -> Array:

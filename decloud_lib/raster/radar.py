@@ -69,9 +69,10 @@ class RadarReader:
 
     def nodata_mask(self, window: Window) -> Array:
         """Return (H, W) bool, True = neither polarisation holds a value: what `read` makes 0."""
-        planes = self._pool.map(self._sigma0, self.bands, [window] * len(self.bands))
-        without_vv, without_vh = (is_nodata(plane) for plane in planes)
-        return without_vv & without_vh
+        vv, vh = self._pool.map(self._sigma0, self.bands, [window] * len(self.bands))
+        without = is_nodata(vv)
+        # Most strips hold values everywhere.
+        return without & is_nodata(vh) if without.any() else without
 
     def _sigma0(self, name: str, window: Window) -> Array:
         reader = self._readers[name]
