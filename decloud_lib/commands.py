@@ -121,7 +121,9 @@ STAGES = {
         "  --acquisitions-valid AL-CRGA-OS2-clear-neighbours --outputs-valid samples/os2/valid",
         "A data set is an acquisition layout and an output folder, and takes the ground that the "
         "regions give to train, valid or test. One call makes all sets, so that it can prove that "
-        "none leaks into the training.",
+        "none leaks into the training. --dry-run searches and draws, and tells what would be "
+        "written.",
+        plan="plan",
     ),
     "analyse all": StageCommand(
         "decloud_lib.stages.analyse:AnalyseConfig:analyse",
