@@ -11,13 +11,15 @@ from components import images
 @dsl.component(base_image=images.NETWORK, install_kfp_package=False)
 def evaluate(
     test_records: list[str],
-    output: str,
     metrics: Output[Metrics],
     table: Output[HTML],
     savedmodel: Optional[str] = None,
     model: Optional[str] = None,
+    beside: list[str] = [],
     baselines: list[str] = [],
     skip_damaged: bool = False,
+    output: Optional[str] = None,
+    strategy: str = "mirrored",
     batch_size: int = 4,
     run_id: Optional[str] = None,
     experiment: str = "decloud",
@@ -29,16 +31,20 @@ def evaluate(
     ----------
     test_records
         Folders of records.
-    output
-        Folder of the scores.
     savedmodel
         Network to score: a folder or a registered model.
     model
-        Deterministic model to score instead.
+        Deterministic model to score instead, or what the folder must hold.
+    beside
+        Other networks to compare with.
     baselines
         Deterministic models to score beside it.
     skip_damaged
         Leave out records whose checksum is wrong.
+    output
+        Folder of the scores; without it they go to MLflow only.
+    strategy
+        mirrored or singlecpu.
     batch_size
         Samples per step.
     run_id
@@ -55,11 +61,13 @@ def evaluate(
     config = stage.EvaluateConfig(
         **task.given(
             test_records=test_records,
-            output=output,
             savedmodel=savedmodel,
             model=model,
+            beside=beside,
             baselines=baselines,
             skip_damaged=skip_damaged,
+            output=output,
+            strategy=strategy,
             batch_size=batch_size,
             run_id=run_id,
             experiment=experiment,
@@ -68,4 +76,4 @@ def evaluate(
     )
     result = stage.evaluate(config)
     task.write_scores(table, metrics, result.scores, result.n)
-    return storage.join(result.output, "scores.json")
+    return storage.join(result.output, "scores.json") if result.output else ""

@@ -189,9 +189,15 @@ STAGES = {
     ),
     "evaluate": StageCommand(
         "decloud_lib.stages.evaluate:EvaluateConfig:evaluate",
-        "Score a network beside baselines on the same samples.",
+        "Score a network beside others on the same samples.",
         "decloud evaluate --test-records samples/os2/valid --savedmodel models/NAME \\\n"
         "  --baselines linear_gap_filling nearest_date --output scores/os2",
+    ),
+    "draw-records": StageCommand(
+        "decloud_lib.stages.draw_records:DrawRecordsConfig:draw_records",
+        "Draw samples beside what a network makes of them, as PNG.",
+        "decloud draw-records --valid-records samples/os2/valid --savedmodel models/NAME \\\n"
+        "  --outdir pictures --limit 20",
     ),
     "promote": StageCommand(
         "decloud_lib.stages.promote:PromoteConfig:promote",

@@ -21,6 +21,7 @@ def write_records(
     *,
     with_dem: bool = True,
     with_cloud_masks: bool = False,
+    without_data: int | None = None,
 ) -> Path:
     """Write samples whose target is a noisy mean in time of two smooth neighbours."""
     schema = schema_of(
@@ -32,6 +33,9 @@ def write_records(
     )
     rng = np.random.default_rng(seed)
     samples = [_sample(schema, patch_px, rng) for _ in range(n)]
+    if without_data is not None:
+        # One pixel of the first date of this sample.
+        samples[without_data].arrays["s2_tm1"][10, 20] = -10000
     write_shards(folder, samples, schema, n_samples_per_shard=5)
     return folder
 
@@ -62,7 +66,7 @@ def _sample(schema: SampleSchema, patch_px: int, rng: np.random.Generator) -> Sa
         else:
             array = rng.integers(0, 2 if "ascending" in key else 3000, shape)
         arrays[key] = np.asarray(array).astype(schema.dtypes[key])
-    return Sample(arrays, _CORNERS)
+    return Sample(arrays, _CORNERS, {"tile": "31TEJ"})
 
 
 def _field(patch_px: int, rng: np.random.Generator) -> np.ndarray:

@@ -3,7 +3,7 @@
 Images are reflectance 0..1, (N, H, W, C); every score is one float64 per image unless it says else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -114,6 +114,36 @@ def scores(target: Array, estimate: Array) -> dict[str, Array]:
         "mse_dn2": squared * _DN**2,
         "sam_mean_cos_rad": np.arccos(np.clip(mean_cosine(target, estimate), -1.0, 1.0)),
     }
+
+
+def part_scores(target: Array, estimate: Array, pixels: Array, part: str) -> dict[str, Array]:
+    """Return error and PSNR of some pixels of each image, each (N,); NaN where there are none.
+
+    Parameters
+    ----------
+    target, estimate
+        (N, H, W, C) reflectance.
+    pixels
+        (N, H, W) bool, those that count.
+    part
+        Their name: `mae_<part>`, `psnr_db_<part>`.
+    """
+    first, second = _checked(target, estimate)
+    count = np.count_nonzero(pixels, axis=(1, 2)) * first.shape[-1]
+    difference = np.where(pixels[..., np.newaxis], first - second, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        absolute = np.abs(difference).sum(axis=(1, 2, 3)) / count
+        squared = np.square(difference).sum(axis=(1, 2, 3)) / count
+        return {f"mae_{part}": absolute, f"psnr_db_{part}": -10.0 * np.log10(squared)}
+
+
+def band_scores(target: Array, estimate: Array, bands: Sequence[str]) -> dict[str, Array]:
+    """Return error and PSNR of each band of each image, `mae_B4` and `psnr_db_B4`, each (N,)."""
+    found: dict[str, Array] = {}
+    for index, band in enumerate(bands):
+        pair = (target[..., index : index + 1], estimate[..., index : index + 1])
+        found |= {f"mae_{band}": mae(*pair), f"psnr_db_{band}": psnr(*pair)}
+    return found
 
 
 def summary(per_image: Mapping[str, Array]) -> dict[str, float]:

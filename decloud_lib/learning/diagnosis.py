@@ -4,12 +4,15 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from decloud_lib.learning.course import BadBatchError
 from decloud_lib.learning.feeding import Feeding
+from decloud_lib.learning.record_sets import LocalRecords
+from decloud_lib.samples.shards import FOOTPRINTS
 from decloud_lib.types import Array
 
 ARRAYS = "bad-batch.npz"
@@ -72,20 +75,28 @@ def _digest(sample: Mapping[str, Array]) -> bytes:
 
 def _find(wanted: set[bytes], feeding: Feeding) -> dict[bytes, list[dict[str, Any]]]:
     """Look through the records: digest -> the places that hold such a sample."""
-    from decloud_lib.learning.record_sets import LocalRecords
-
     found: dict[bytes, list[dict[str, Any]]] = {}
     for file in feeding.records.files:
-        record = 0
         part = LocalRecords(feeding.records.source, (file,))
         batches = part.batches(feeding.sight.inputs, feeding.sight.targets, _READ)
+        record = 0
         for inputs, targets in batches.as_numpy_iterator():
             for index in range(len(next(iter(targets.values())))):
                 digest = _digest(_sample(inputs, targets, index))
                 if digest in wanted:
-                    found.setdefault(digest, []).append({"file": file.name, "record": record})
+                    place = {"file": file.name, "record": record, **_provenance(file, record)}
+                    found.setdefault(digest, []).append(place)
                 record += 1
     return found
+
+
+def _provenance(file: Path, record: int) -> dict[str, Any]:
+    """Return what the footprints beside a record file say about a sample: tile, dates, products."""
+    footprints = file.with_suffix(FOOTPRINTS)
+    if not footprints.is_file():
+        return {}
+    features = json.loads(footprints.read_text(encoding="utf-8")).get("features", [])
+    return dict(features[record].get("properties") or {}) if record < len(features) else {}
 
 
 def _facts(sample: Mapping[str, Array]) -> dict[str, dict[str, float | int | None]]:

@@ -1,32 +1,24 @@
 """Scores of several models over the same samples, image by image."""
 
-import csv
-import html
-import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
 from decloud_lib.arrays import quality
+from decloud_lib.arrays.comparison import Calibration, cover_class, season
+from decloud_lib.learning.feeding import Sight
 from decloud_lib.learning.record_sets import LocalRecords
-from decloud_lib.models.contract import ModelContract
+from decloud_lib.models.contract import ModelContract, ModelOutput
+from decloud_lib.models.registry import ModelDefinition
 from decloud_lib.progress import track
 from decloud_lib.types import Array
 
-#: Scores of the tables for people: name, heading, format.
-_SHOWN = (
-    ("psnr_db", "PSNR, dB", "{:.2f}"),
-    ("mae", "MAE", "{:.4f}"),
-    ("rmse", "RMSE", "{:.4f}"),
-    ("ssim", "SSIM", "{:.4f}"),
-    ("sam_deg", "SAM, degrees", "{:.2f}"),
-    ("psnr_global_db", "global PSNR, dB", "{:.2f}"),
-    ("mse_dn2", "MSE, DN²", "{:.0f}"),
-    ("sam_mean_cos_rad", "SAM of mean cosine, rad", "{:.4f}"),
-)
+#: Mask of the date that is rebuilt, not 0 = cloud or shadow.
+_HIDDEN = "s2_cld10m_t"
+COVER, SEASON = "cloud cover", "season"
 
 
 class Estimator(Protocol):
@@ -47,7 +39,11 @@ class ImageScores:
     data_set: str
     uri: str
     by_model: Mapping[str, Mapping[str, Array]]
-    """Model -> score -> (N,)."""
+    """Model -> score -> (N,). Outputs after the first are models of their own, `<model> <key>`."""
+    groups: Mapping[str, Array] = field(default_factory=dict)
+    """`cloud cover` and `season` where the samples tell -> (N,) class, empty where unknown."""
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
+    """Of the models that say how large their errors are."""
 
     @property
     def n(self) -> int:
@@ -59,6 +55,7 @@ def score_records(
     records: LocalRecords,
     models: Mapping[str, Estimator],
     batch_size: int,
+    definition: ModelDefinition | None = None,
 ) -> ImageScores:
     """Score models on the samples of a record folder, all of them on the same pass.
 
@@ -67,81 +64,147 @@ def score_records(
     records
         The samples.
     models
-        By the name under which they appear in the tables. The first output of each is scored.
+        By the name under which they appear in the tables. Each output is scored whose target the
+        samples hold.
     batch_size
         Samples per step.
+    definition
+        Of the model that decides what is seen of the samples: where it was trained on simulated
+        gaps, all models are scored on such gaps, the same ones each time.
     """
-    inputs = sorted({key for model in models.values() for key in model.contract.input_keys})
-    targets = sorted({model.contract.target_keys[0] for model in models.values()})
-    parts: dict[str, dict[str, list[Array]]] = {
-        name: {score: [] for score in quality.NAMES} for name in models
+    keys = records.source.schema.keys
+    outputs = {
+        name: [item for item in model.contract.outputs if item.target_key in keys]
+        for name, model in models.items()
     }
-    batches = records.batches(inputs, targets, batch_size).as_numpy_iterator()
-    total = math.ceil(records.source.samples / batch_size)
+    tallies = {
+        _name(name, place, item): _Tally(item)
+        for name, items in outputs.items()
+        for place, item in enumerate(items)
+    }
+    facts = _Facts(keys, next(iter(tallies.values())).output.target_key)
+    sight = _sight(models, tallies, facts, definition, keys)
+    batches = sight.all(records, batch_size).as_numpy_iterator()
+    total = math.ceil(records.samples / batch_size)
     for arrays, truth in track(batches, total, f"scores of {records.source.name}", "batch"):
+        facts.add(arrays, truth)
         for name, model in models.items():
-            output = model.contract.outputs[0]
-            estimate = model.predict(arrays)[output.tensor]
-            for score, values in quality.scores(truth[output.target_key], estimate).items():
-                parts[name][score].append(values)
-    joined = {
-        name: {score: np.concatenate(values) for score, values in scores.items()}
-        for name, scores in parts.items()
-    }
-    return ImageScores(records.source.name, records.source.uri, joined)
+            estimates = model.predict(arrays)
+            for place, item in enumerate(outputs[name]):
+                hidden = arrays.get(_HIDDEN)
+                tallies[_name(name, place, item)].add(truth[item.target_key], estimates, hidden)
+    return ImageScores(
+        records.source.name,
+        records.source.uri,
+        {name: tally.scores() for name, tally in tallies.items()},
+        facts.groups(),
+        {name: tally.calibration for name, tally in tallies.items() if tally.calibration.n},
+    )
 
 
 def summarise(sets: Sequence[ImageScores]) -> dict[str, dict[str, float]]:
     """Return model -> score over the images of all the folders together."""
-    return {
-        model: quality.summary(
-            {
-                score: np.concatenate([item.by_model[model][score] for item in sets])
-                for score in quality.NAMES
-            }
-        )
-        for model in sets[0].by_model
-    }
+    found = {}
+    for model in sets[0].by_model:
+        scores = joined(sets, model)
+        parts = {
+            name: float(np.mean(values[np.isfinite(values)]))
+            for name, values in scores.items()
+            if name.endswith(("_hidden", "_clear")) and np.isfinite(values).any()
+        }
+        found[model] = quality.summary(scores) | parts
+    return found
 
 
-def csv_table(sets: Sequence[ImageScores]) -> str:
-    """Return one line per image and model: record folder, sample, model, scores."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("record", "sample", "model", *quality.NAMES))
-    for item in sets:
-        for model, scores in item.by_model.items():
-            for sample in range(item.n):
-                values = [f"{scores[name][sample]:.8g}" for name in quality.NAMES]
-                writer.writerow((item.uri, sample, model, *values))
-    return text.getvalue()
-
-
-def markdown_table(scores: Mapping[str, Mapping[str, float]], n: int) -> str:
-    """Return one line per model."""
-    lines = [
-        f"Means over {n} images.\n",
-        "| model | " + " | ".join(heading for _, heading, _ in _SHOWN) + " |",
-        "|---|" + "---:|" * len(_SHOWN),
+def joined(sets: Sequence[ImageScores], model: str) -> dict[str, Array]:
+    """Return score -> (N,) over the images of all the folders."""
+    names = [
+        name for name in sets[0].by_model[model] if all(name in s.by_model[model] for s in sets)
     ]
-    for model, values in scores.items():
-        cells = [form.format(values[name]) for name, _, form in _SHOWN]
-        lines.append(f"| {model.replace('_', ' ')} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    return {name: np.concatenate([item.by_model[model][name] for item in sets]) for name in names}
 
 
-def html_table(scores: Mapping[str, Mapping[str, float]], n: int) -> str:
-    """Return a small page with one line per model."""
-    heads = "".join(f"<th>{html.escape(heading)}</th>" for _, heading, _ in _SHOWN)
-    rows = "".join(
-        f"<tr><th scope='row'>{html.escape(model.replace('_', ' '))}</th>"
-        + "".join(f"<td>{form.format(values[name])}</td>" for name, _, form in _SHOWN)
-        + "</tr>"
-        for model, values in scores.items()
-    )
-    style = "table{border-collapse:collapse}td,th{padding:.3em .8em;text-align:right}"
-    return (
-        f"<!doctype html><meta charset='utf-8'><title>Scores</title><style>{style}</style>"
-        f"<table><caption>Means over {n} images</caption><tr><th>model</th>{heads}</tr>{rows}"
-        "</table>"
-    )
+def _name(model: str, place: int, output: ModelOutput) -> str:
+    return f"{model} {output.target_key}" if place else model
+
+
+def _sight(
+    models: Mapping[str, Estimator],
+    tallies: "Mapping[str, _Tally]",
+    facts: "_Facts",
+    definition: ModelDefinition | None,
+    keys: Sequence[str],
+) -> Sight:
+    inputs = {key for model in models.values() for key in model.contract.input_keys}
+    inputs |= {key for key in (_HIDDEN, facts.time) if key in keys}
+    simulate = None
+    if definition is not None and definition.simulate is not None:
+        simulate = definition.simulate
+        inputs |= {key for key in definition.simulation_keys if key in keys}
+    targets = sorted({tally.output.target_key for tally in tallies.values()})
+    return Sight(tuple(sorted(inputs)), tuple(targets), simulate)
+
+
+class _Tally:
+    """Collects the scores of one output."""
+
+    def __init__(self, output: ModelOutput) -> None:
+        self.output = output
+        self.calibration = Calibration()
+        self._parts: dict[str, list[Array]] = {}
+
+    def add(self, truth: Array, estimates: Mapping[str, Array], stored: Array | None) -> None:
+        """Add a batch; `stored` is the mask of the date that is rebuilt, where there is one."""
+        estimate = estimates[self.output.tensor]
+        found = quality.scores(truth, estimate)
+        found |= quality.band_scores(truth, estimate, self.output.bands)
+        hidden = None
+        if stored is not None:
+            step = stored.shape[1] // truth.shape[1]
+            # A pixel at 20 m is hidden where any of its four is.
+            hidden = _any_of(stored[..., 0] != 0, step)
+            found |= quality.part_scores(truth, estimate, hidden, "hidden")
+            found |= quality.part_scores(truth, estimate, ~hidden, "clear")
+        for name, values in found.items():
+            self._parts.setdefault(name, []).append(values)
+        if self.output.scale_tensor is not None:
+            scale = estimates[self.output.scale_tensor]
+            counted = None if hidden is None else np.broadcast_to(hidden[..., None], scale.shape)
+            self.calibration.add(truth - estimate, scale, counted)
+
+    def scores(self) -> dict[str, Array]:
+        """Return score -> (N,)."""
+        return {name: np.concatenate(values) for name, values in self._parts.items()}
+
+
+class _Facts:
+    """Collects what is known about each sample: how cloudy, and when."""
+
+    def __init__(self, keys: Sequence[str], target_key: str) -> None:
+        time = target_key.replace("s2_20m_", "s2_").replace("s2_", "s2_timestamp_", 1)
+        self.time = time if time in keys else ""
+        self._cover: list[Array] = []
+        self._times: list[Array] = []
+
+    def add(self, inputs: Mapping[str, Array], truth: Mapping[str, Array]) -> None:
+        n = len(next(iter(truth.values())))
+        unknown = np.full(n, np.nan)
+        mask = inputs.get(_HIDDEN)
+        cover = unknown if mask is None else 100.0 * np.mean(mask != 0, axis=(1, 2, 3))
+        self._cover.append(cover)
+        self._times.append(inputs.get(self.time, unknown))
+
+    def groups(self) -> dict[str, Array]:
+        found = {
+            COVER: cover_class(np.concatenate(self._cover)),
+            SEASON: season(np.concatenate(self._times)),
+        }
+        return {name: classes for name, classes in found.items() if np.any(classes != "")}
+
+
+def _any_of(mask: Array, step: int) -> Array:
+    if step == 1:
+        return mask
+    n, height, width = mask.shape
+    blocks = mask.reshape(n, height // step, step, width // step, step)
+    return np.asarray(blocks.any(axis=(2, 4)))

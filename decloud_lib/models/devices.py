@@ -2,6 +2,8 @@
 
 import json
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
 import tensorflow as tf
@@ -55,6 +57,13 @@ def open_strategy(name: Strategy) -> tf.distribute.Strategy:
     if gpus(name) > 1:
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
+
+
+@contextmanager
+def placed(name: Strategy) -> Iterator[None]:
+    """Place what is loaded and run inside this context: on one CPU, or where TensorFlow likes."""
+    with tf.device("/cpu:0") if name == "singlecpu" else nullcontext():
+        yield
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:

@@ -120,7 +120,7 @@ def export_model(
     Raises
     ------
     ModelFolderError
-        The network is of another model than the contract.
+        The network is of another model than the contract, or the disk is full.
     """
     if contract.name != definition.name:
         raise ModelFolderError(f"a contract of {contract.name} for a model {definition.name}")
@@ -135,8 +135,13 @@ def export_model(
     archive.track(model)
     archive.add_endpoint(PREDICT, lambda inputs: estimate(**inputs), [specs])
     archive.add_endpoint(SERVE, lambda inputs: _historic(estimate(**inputs)), [specs])
-    archive.write_out(str(folder), verbose=False)
-    write_contract(contract, folder)
+    try:
+        archive.write_out(str(folder), verbose=False)
+        write_contract(contract, folder)
+    except (OSError, tf.errors.OpError) as error:
+        raise ModelFolderError(
+            f"{folder}: the network cannot be written there ({error}); check the disk"
+        ) from error
     return folder
 
 

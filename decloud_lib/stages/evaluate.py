@@ -3,12 +3,11 @@
 import hashlib
 import json
 import logging
-import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -40,17 +39,28 @@ class EvaluateConfig(StageConfig):
     )
     model: str | None = Field(
         default=None,
-        description="Deterministic model to score instead, by name; an unknown name lists all.",
+        description="Deterministic model to score instead, by name; an unknown name lists all. "
+        "Beside --savedmodel: what the folder must hold.",
+    )
+    beside: tuple[str, ...] = Field(
+        default=(),
+        description="Other networks, given like --savedmodel, to score on the same samples and to "
+        "compare with.",
     )
     baselines: tuple[str, ...] = Field(
         default=(),
         description="Deterministic models to score beside it, such as linear_gap_filling and "
         "nearest_date.",
     )
-    output: str = Field(description="Folder of the tables.")
     skip_damaged: bool = Field(
         default=False,
         description="Leave out records whose checksum is wrong, and say how many.",
+    )
+    output: str | None = Field(
+        default=None, description="Folder of the tables; without it they go to MLflow only."
+    )
+    strategy: Literal["mirrored", "singlecpu"] = Field(
+        default="mirrored", description="mirrored: a GPU where there is one; singlecpu: the CPU."
     )
     batch_size: int = Field(default=4, ge=1, description="Samples per step.")
     run_id: str | None = Field(
@@ -60,10 +70,11 @@ class EvaluateConfig(StageConfig):
 
     @model_validator(mode="after")
     def _one_model(self) -> Self:
-        if (self.savedmodel is None) == (self.model is None):
-            raise ValueError("give --savedmodel or --model, one of the two")
-        if NETWORK in self.baselines:
-            raise ValueError(f"no baseline can be called {NETWORK!r}")
+        if self.savedmodel is None and self.model is None:
+            raise ValueError("give --savedmodel, or the --model that has no weights")
+        names = [*self.baselines, *map(storage.name_of, self.beside)]
+        if NETWORK in names or len(set(names)) < len(names):
+            raise ValueError(f"the names {', '.join(names)} must differ, and from {NETWORK!r}")
         return self
 
 
@@ -75,16 +86,19 @@ class EvaluateResult:
     """`model` or the name of a baseline -> score -> value."""
     n: int
     """Number of images."""
-    output: str
-    """Folder of the tables."""
+    output: str | None
+    """Folder of the tables; None where they are in MLflow only."""
 
 
 def evaluate(config: EvaluateConfig) -> EvaluateResult:
-    """Score a network and baselines on the same samples, and write tables.
+    """Score a network and others on the same samples, and write tables.
 
-    `scores.csv` has a line per image and model, `scores.json` the means, `scores.md` and
-    `scores.html` show them. MLflow gets each mean once, as `test/<data set>/<score>` and
-    `test/<data set>/<baseline>/<score>`, and the tables.
+    `scores.json` has the means, `scores.md` shows them; `scores.csv` has a line per image and
+    model. `classes.csv` has means with 95 % intervals: over all, per band, per class of cloud
+    cover, per season, under cloud and on clear pixels. `comparison.csv` sets the network against
+    each of the others, `calibration.csv` the errors that it expects against those that it makes.
+    `scores.html` shows all but the images. MLflow gets each mean once, as
+    `test/<data set>/<score>` and `test/<data set>/<other>/<score>`, and the tables.
 
     Returns
     -------
@@ -99,87 +113,147 @@ def evaluate(config: EvaluateConfig) -> EvaluateResult:
     OutputConflictError
         The folder holds scores of other records or models.
     """
-    from decloud_lib.learning.record_sets import find_record_sets, local_records
-    from decloud_lib.learning.scoring import score_records
+    from decloud_lib.learning.record_sets import find_record_sets
 
     sets = find_record_sets(config.test_records)
-    names = ((NETWORK, config.model), *((name, name) for name in config.baselines))
-    definitions = {name: registry.get(model) for name, model in names if model is not None}
+    definitions = _definitions(config)
     with ExitStack() as stack:
-        folder = None
-        if config.savedmodel is not None:
-            folder = stack.enter_context(tracking.model_folder(config.savedmodel))
-        planned = manifest.plan("evaluate", config, _inputs(config, sets, folder))
-        done = storage.join(config.output, manifest.NAME)
-        if manifest.is_current(done, planned, overwrite=config.overwrite):
-            logger.info("%s is there already, made from the same models and records", config.output)
-            return _read(config.output)
-        models = _load(folder, definitions, sets)
-        records = stack.enter_context(local_records(sets, skip_damaged=config.skip_damaged))
-        found = [score_records(item, models, config.batch_size) for item in records]
+        folders = {
+            name: stack.enter_context(tracking.model_folder(uri))
+            for name, uri in _networks(config).items()
+        }
+        planned = manifest.plan("evaluate", config, _inputs(config, sets, folders))
+        if config.output is not None:
+            done = storage.join(config.output, manifest.NAME)
+            if manifest.is_current(done, planned, overwrite=config.overwrite):
+                logger.info("%s is there already, of the same models and records", config.output)
+                return _read(config.output)
+        found = _score(config, sets, folders, definitions)
     tables = _tables(found)
     _record(config, sets, found, tables)
+    result = EvaluateResult(**_content(found), output=config.output)
+    _say(result)
+    if config.output is None:
+        return result
     for name, text in tables.items():
         storage.write_bytes(storage.join(config.output, name), text.encode())
-    result = _read(config.output)
-    _say(result)
     written = [storage.join(config.output, name) for name in tables]
-    manifest.write(done, planned, written, counts={"images": result.n, "models": len(models)})
+    counts = {"images": result.n, "models": len(result.scores)}
+    manifest.write(done, planned, written, counts=counts)
     return result
 
 
+def _networks(config: EvaluateConfig) -> dict[str, str]:
+    """Return the networks to score: name in the tables -> where it is; the first one first."""
+    first = {} if config.savedmodel is None else {NETWORK: config.savedmodel}
+    return first | {storage.name_of(uri): uri for uri in config.beside}
+
+
+def _definitions(config: EvaluateConfig) -> dict[str, registry.ModelDefinition]:
+    """Return the deterministic models to score by their names in the tables."""
+    names = {} if config.savedmodel is not None or config.model is None else {NETWORK: config.model}
+    names |= {name: name for name in config.baselines}
+    return {name: registry.get(model) for name, model in names.items()}
+
+
+def _score(
+    config: EvaluateConfig,
+    sets: "list[RecordSet]",
+    folders: Mapping[str, Path],
+    definitions: Mapping[str, registry.ModelDefinition],
+) -> "list[ImageScores]":
+    from decloud_lib.learning.record_sets import local_records
+    from decloud_lib.learning.scoring import score_records
+    from decloud_lib.models.devices import placed
+
+    with (
+        placed(config.strategy),
+        local_records(sets, skip_damaged=config.skip_damaged) as records,
+    ):
+        models = _load(config, folders, definitions, sets)
+        name = models[NETWORK].contract.name
+        # What the network was trained to see; a network of others is unknown here.
+        known = registry.get(name) if name in registry.names() else None
+        return [score_records(item, models, config.batch_size, known) for item in records]
+
+
 def _inputs(
-    config: EvaluateConfig, sets: "list[RecordSet]", folder: Path | None
+    config: EvaluateConfig, sets: "list[RecordSet]", folders: Mapping[str, Path]
 ) -> list[storage.Entry]:
     """Return the files that decide on the scores.
 
-    The network is known by its content: an alias moves from one version to the next.
+    A network is known by its content: an alias moves from one version to the next.
     """
     entries = [entry for item in sets for entry in item.entries]
-    if folder is None:
-        return entries
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        name = storage.join(str(config.savedmodel), path.relative_to(folder).as_posix())
-        entries.append(storage.Entry(name, path.stat().st_size, digest))
+    networks = _networks(config)
+    for network, folder in folders.items():
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            name = storage.join(networks[network], path.relative_to(folder).as_posix())
+            entries.append(storage.Entry(name, path.stat().st_size, digest))
     return entries
 
 
 def _load(
-    folder: Path | None,
+    config: EvaluateConfig,
+    folders: Mapping[str, Path],
     definitions: Mapping[str, registry.ModelDefinition],
     sets: "list[RecordSet]",
 ) -> "dict[str, Estimator]":
-    """Return the network first, then the baselines; each fits all the records."""
+    """Return the scored model first, then the others; each fits all the records."""
     from decloud_lib.models.store import load_model, serve_definition
 
-    models: dict[str, Estimator] = {}
-    if folder is not None:
-        models[NETWORK] = load_model(folder)
+    models: dict[str, Estimator] = {name: load_model(folder) for name, folder in folders.items()}
     for name, definition in definitions.items():
         if definition.trainable:
             raise ConfigError(
                 f"model {definition.name} has weights: score its model folder with --savedmodel"
             )
         models[name] = serve_definition(definition)
+    models = {NETWORK: models.pop(NETWORK), **models}
+    if config.savedmodel is not None and config.model is not None:
+        found, wanted = models[NETWORK].contract, registry.get(config.model)
+        same = found.name in (wanted.name, *wanted.aliases)
+        if not same and set(found.input_keys) != set(wanted.input_keys):
+            raise ConfigError(
+                f"{config.savedmodel} holds model {found.name}, not {config.model}; leave --model "
+                f"out, or give the folder of a {config.model}"
+            )
     for item in sets:
         for model in models.values():
             item.check(model.contract, model.contract.target_keys[:1])
     return models
 
 
+def _content(found: "list[ImageScores]") -> dict[str, Any]:
+    from decloud_lib.learning.scoring import summarise
+
+    return {"scores": summarise(found), "n": sum(item.n for item in found)}
+
+
 def _tables(found: "list[ImageScores]") -> dict[str, str]:
     """Return file name -> content."""
-    from decloud_lib.learning import scoring
+    from decloud_lib.learning import tables
 
-    scores, n = scoring.summarise(found), sum(item.n for item in found)
-    content = {"n": n, "records": [item.uri for item in found], "scores": scores}
+    content = _content(found)
+    scores, n = content["scores"], content["n"]
+    shown = {
+        "The model against the others, first minus other": tables.comparison_rows(found),
+        "By class": tables.class_rows(found),
+        "Expected and found errors": tables.calibration_rows(found),
+    }
+    comparison, classes, calibration = shown.values()
     return {
-        SCORES: json.dumps(content, indent=2),
-        "scores.csv": scoring.csv_table(found),
-        "scores.md": scoring.markdown_table(scores, n),
-        "scores.html": scoring.html_table(scores, n),
+        SCORES: json.dumps(
+            {"n": n, "records": [item.uri for item in found], "scores": scores}, indent=2
+        ),
+        "scores.csv": tables.as_csv(tables.image_rows(found)),
+        "classes.csv": tables.as_csv(classes),
+        "comparison.csv": tables.as_csv(comparison),
+        "calibration.csv": tables.as_csv(calibration),
+        "scores.md": tables.markdown_table(scores, n),
+        "scores.html": tables.html_page(scores, n, shown),
     }
 
 
@@ -195,28 +269,23 @@ def _record(
     values: dict[str, float] = {}
     for item in found:
         for model, scores in summarise([item]).items():
+            # A slash is a folder of metrics; names may hold a space before another output's key.
             prefix = f"test/{item.data_set}" + ("" if model == NETWORK else f"/{model}")
             values |= {f"{prefix}/{score}": value for score, value in scores.items()}
     scored = config.savedmodel or str(config.model)
-    with (
-        tempfile.TemporaryDirectory(prefix="decloud-") as folder,
-        tracking.open_run(
-            config.experiment,
-            name=f"evaluate {storage.name_of(scored)}",
-            run_id=config.run_id,
-            # A run of a training keeps its own labels.
-            tags=None
-            if config.run_id
-            else {"stage": "evaluate", "code_version": manifest.code_version()},
-        ) as run,
-    ):
+    own = {"stage": "evaluate", "code_version": manifest.code_version()}
+    with tracking.open_run(
+        config.experiment,
+        name=f"evaluate {storage.name_of(scored)}",
+        run_id=config.run_id,
+        # A run of a training keeps its own labels.
+        tags=None if config.run_id else own,
+    ) as run:
         run.log_metrics(values)
         for data_set in sets:
             run.log_dataset(data_set.uri, data_set.name, data_set.fingerprint, "test")
         for name, text in tables.items():
-            path = Path(folder, name)
-            path.write_text(text, encoding="utf-8")
-            run.log_file(path, "scores")
+            run.log_text(text, f"scores/{name}")
 
 
 def _say(result: EvaluateResult) -> None:

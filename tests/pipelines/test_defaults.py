@@ -13,7 +13,7 @@ from decloud_lib.config import StageConfig
 from pipelines.compile import PIPELINES
 
 #: What a pipeline does with a task per product, and what only shows something.
-WITHOUT_COMPONENT = {"prepare", "inspect"}
+WITHOUT_COMPONENT = {"draw-records", "prepare", "inspect"}
 #: The component of a group runs the stage that does all.
 STAGE_OF = {name.removesuffix(" all").replace("-", "_"): name for name in STAGES}
 NAMES = [

@@ -1,12 +1,16 @@
 import csv
 import json
+import shutil
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
 
+from decloud_lib import cli
 from decloud_lib.errors import ConfigError, ModelFolderError, SettingsError
 from decloud_lib.models import registry
-from decloud_lib.models.registry import ModelSpec
+from decloud_lib.models.registry import ModelDefinition, ModelSpec
 from decloud_lib.models.store import export_model
 from decloud_lib.stages.evaluate import EvaluateConfig, evaluate
 from tests.records import write_records
@@ -107,7 +111,124 @@ def test_a_missing_model_folder_is_named(records: Path, tmp_path: Path) -> None:
         evaluate(config)
 
 
-@pytest.mark.parametrize("given", [{}, {"savedmodel": "a", "model": "b"}])
-def test_one_model_must_be_given(given: dict[str, str]) -> None:
-    with pytest.raises(SettingsError, match="one of the two"):
-        EvaluateConfig(test_records=("a",), output="b", **given)
+def test_a_model_must_be_given() -> None:
+    with pytest.raises(SettingsError, match="give --savedmodel, or the --model"):
+        EvaluateConfig(test_records=("a",), output="b")
+
+
+def test_names_of_the_tables_must_differ() -> None:
+    with pytest.raises(SettingsError, match="must differ"):
+        EvaluateConfig(test_records=("a",), model="b", beside=("x/net", "y/net"))
+
+
+def test_the_historic_command_line_shows_scores(
+    records: Path, savedmodel: str, mlflow_store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = f"evaluate --savedmodel {savedmodel} --model crga_os2_david --test_records {records}"
+    assert cli.main([*words.split(), "--batch_size", "2", "--strategy", "singlecpu"]) == 0
+    shown = capsys.readouterr()
+    for name in ("mse_dn2", "ssim", "psnr_global_db", "sam_mean_cos_rad"):
+        assert name in shown.out
+    assert cli.main([*words.replace("crga_os2_david", "nearest_date").split()]) == 2
+    assert "holds model crga_os2_david, not nearest_date" in capsys.readouterr().err
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_scores_by_band_class_and_part_add_up(
+    savedmodel: str, mlflow_store: str, tmp_path: Path
+) -> None:
+    records = write_records(tmp_path / "masked", n=6, with_cloud_masks=True)
+    output = tmp_path / "scores"
+    result = evaluate(
+        EvaluateConfig(
+            test_records=(str(records),),
+            savedmodel=savedmodel,
+            baselines=("linear_gap_filling",),
+            output=str(output),
+        )
+    )
+    images = [row for row in rows_of(output / "scores.csv") if row["model"] == "model"]
+    assert len(images) == 6
+    for row in images:
+        assert row["cloud cover"] == "25-50 %"  # 24 of 64 columns
+        bands = [float(row[f"mae_{band}"]) for band in ("B2", "B3", "B4", "B8")]
+        assert sum(bands) / 4 == pytest.approx(float(row["mae"]), rel=1e-6)
+        hidden, clear = float(row["mae_hidden"]), float(row["mae_clear"])
+        assert (24 * hidden + 40 * clear) / 64 == pytest.approx(float(row["mae"]), rel=1e-6)
+    classes = rows_of(output / "classes.csv")
+    groups = {(row["group"], row["class"]) for row in classes}
+    assert {("all", ""), ("band", "B8"), ("pixels", "hidden"), ("season", "SON")} <= groups
+    assert ("cloud cover", "25-50 %") in groups
+    (whole,) = [
+        row
+        for row in classes
+        if (row["model"], row["group"], row["score"]) == ("model", "all", "psnr_db")
+    ]
+    mean = float(whole["mean"])
+    assert mean == pytest.approx(result.scores["model"]["psnr_db"], rel=1e-5)
+    assert float(whole["low"]) < mean < float(whole["high"])
+    compared = {row["score"]: row for row in rows_of(output / "comparison.csv")}
+    difference = mean - result.scores["linear_gap_filling"]["psnr_db"]
+    assert float(compared["psnr_db"]["difference"]) == pytest.approx(difference, rel=1e-4)
+    assert float(compared["psnr_db"]["high"]) < 0.0
+    assert float(compared["mae"]["better"]) == 0.0
+    page = (output / "scores.html").read_text()
+    assert page.count("<table>") == 3
+    assert "cloud cover" in page
+
+
+def test_two_networks_are_compared(savedmodel: str, mlflow_store: str, tmp_path: Path) -> None:
+    import mlflow
+
+    records = write_records(tmp_path / "valid", n=3)
+    other = shutil.copytree(savedmodel, tmp_path / "copy")
+    output = tmp_path / "scores"
+    result = evaluate(
+        EvaluateConfig(
+            test_records=(str(records),),
+            savedmodel=savedmodel,
+            beside=(str(other),),
+            output=str(output),
+        )
+    )
+    assert result.scores["model"] == result.scores["copy"]
+    for row in rows_of(output / "comparison.csv"):
+        assert (row["against"], float(row["difference"]), row["better"]) == ("copy", 0.0, "0.5000")
+    (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    assert run.data.metrics["test/valid/copy/mae"] == result.scores["copy"]["mae"]
+    paths = [item.path for item in mlflow.MlflowClient().list_artifacts(run.info.run_id, "scores")]
+    assert len(paths) == 7
+
+
+def test_an_uncertainty_is_calibrated_and_all_outputs_are_scored(
+    mlflow_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The samples are linear in time with noise of 60 DN: an honest scale is known."""
+    from scipy.stats import norm
+
+    def build(spec: ModelSpec) -> keras.Model:
+        linear = registry.get("linear_gap_filling").build(spec)
+        estimate = linear.output["s2_target"]
+        scale = keras.ops.add(keras.ops.multiply(estimate, 0.0), 0.006)
+        outputs = {"s2_target": estimate, "s2_target_scale": scale}
+        return keras.Model(linear.input, outputs)
+
+    keys = registry.get("linear_gap_filling").input_keys
+    honest = ModelDefinition("honest", build, keys, trainable=False, with_scale=True)
+    monkeypatch.setitem(registry._known, "honest", honest)
+    records = write_records(tmp_path / "valid", n=4)
+    output = tmp_path / "scores"
+    evaluate(EvaluateConfig(test_records=(str(records),), model="honest", output=str(output)))
+    rows = rows_of(output / "calibration.csv")
+    for row in rows[:5]:
+        assert row["kind"] == "share inside"
+        assert int(row["n"]) == 4 * 64 * 64 * 4
+        limit = -np.log1p(-float(row["expected"]))
+        assert float(row["found"]) == pytest.approx(2 * norm.cdf(limit) - 1, abs=0.01)
+    (bin_row,) = rows[5:]
+    assert float(bin_row["expected"]) == pytest.approx(0.006, rel=1e-4)
+    assert float(bin_row["found"]) == pytest.approx(0.006 * np.sqrt(2 / np.pi), rel=0.02)

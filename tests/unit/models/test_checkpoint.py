@@ -1,8 +1,12 @@
+import errno
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from decloud_lib import storage
-from decloud_lib.errors import ConfigError, OutputConflictError
+from decloud_lib.errors import ConfigError, OutputConflictError, StorageError
 from decloud_lib.models.checkpoint import Checkpoints, Progress, Saved, find_state
 
 FIRST = Progress(work="w")
@@ -91,3 +95,22 @@ def test_a_state_is_found_by_its_training_or_its_parent(bucket: str) -> None:
     assert find_state(storage.join(bucket, "ckpt")) == expected
     with pytest.raises(ConfigError, match="no state of a training"):
         find_state(storage.join(bucket, "elsewhere"))
+
+
+def test_a_full_disk_leaves_the_state_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = Checkpoints(str(tmp_path), keep=1)
+    checkpoints.save(saved(1))
+
+    def write(path: Path, data: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", write)
+        with pytest.raises(StorageError, match=r"epoch-00002.*No space left on device; check disk"):
+            checkpoints.save(saved(2))
+    assert names(str(tmp_path)) == ["epoch-00001-step-0000000.npz"]
+    assert checkpoints.load(FIRST).progress.epoch == 1
