@@ -3,7 +3,8 @@
 import json
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, ValidationError
+from pydantic_core import ErrorDetails
 
 from decloud_lib.acquisitions.sensing_layout import (
     AcquisitionsLayout,
@@ -14,6 +15,19 @@ from decloud_lib.acquisitions.sensing_layout import (
 from decloud_lib.errors import ConfigError
 
 _OPTIONS = "options"
+#: What pydantic says in the words of Python, in those of the file.
+_EXPECTED = {
+    "missing": "the key is missing",
+    "model_type": "expected an object",
+    "model_attributes_type": "expected an object",
+    "dict_type": "expected an object",
+    "tuple_type": "expected a list",
+    "string_type": "expected a text",
+    "int_type": "expected a whole number",
+    "too_long": "expected two numbers",
+    "union_tag_not_found": 'expected "type": "S1" or "type": "S2"',
+    "union_tag_invalid": 'expected "type": "S1" or "type": "S2"',
+}
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -67,7 +81,7 @@ class _Strict(BaseModel):
 
 
 class _RandomIntJson(_Strict):
-    random_int: tuple[int, int]
+    random_int: tuple[StrictInt, StrictInt]
 
 
 class _S1Json(_Strict):
@@ -120,8 +134,10 @@ def parse_layout(text: str, source: str) -> AcquisitionsLayout:
         What is wrong, with file and key.
     """
     try:
-        content = json.loads(text, object_pairs_hook=_without_duplicates)
-    except ValueError as error:
+        content = json.loads(
+            text, object_pairs_hook=_without_duplicates, parse_constant=_no_constant
+        )
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{source}: not a usable JSON file: {error}") from error
     if not isinstance(content, dict) or not content:
         raise ConfigError(f"{source}: expected a JSON object with one entry per acquisition")
@@ -167,11 +183,32 @@ def _validated(model: type[Model], value: Any, source: str, name: str) -> Model:
         return model.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join([name, *(str(part) for part in first["loc"])])
-        message = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            message = f"unknown key; known are {', '.join(model.model_fields)}"
-        raise ConfigError(f"{source}: {place}: {message}") from error
+        place = ".".join([name, *_keys(first["loc"])])
+        raise ConfigError(f"{source}: {place}: {_reason(first, model)}") from error
+
+
+def _keys(places: tuple[int | str, ...]) -> list[str]:
+    """Return the keys of the file that lead to a value; pydantic adds the branches of unions."""
+    if places[:1] == ("acquisition",):
+        # The entry's type stands behind its label.
+        places = (*places[:2], *places[3:])
+    return [str(part) for part in places if not str(part).startswith(("_", "function-"))]
+
+
+def _reason(error: ErrorDetails, model: type[BaseModel]) -> str:
+    kind = error["type"]
+    if kind == "extra_forbidden":
+        models: dict[str, type[BaseModel]] = {
+            "S1": _S1Json,
+            "S2": _S2Json,
+            "_RandomIntJson": _RandomIntJson,
+        }
+        holder = next((models[str(p)] for p in reversed(error["loc"]) if p in models), model)
+        return f"unknown key; known are {', '.join(holder.model_fields)}"
+    expected = _EXPECTED.get(kind)
+    if expected is None:
+        return error["msg"].removeprefix("Value error, ")
+    return expected if kind == "missing" else f"{expected}, found {error['input']!r}"
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -181,3 +218,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"the key {key!r} is there twice")
         found[key] = value
     return found
+
+
+def _no_constant(text: str) -> None:
+    raise ValueError(f"{text} is no number of JSON")

@@ -20,6 +20,8 @@ from decloud_lib.arrays.candidates import Role, SearchLayout
 from decloud_lib.errors import ConfigError
 
 _HOUR_MS = 3_600_000
+#: A century: further apart than any two images.
+_MOST_HOURS = 876_600
 _RANDOM_TEXT = re.compile(r"\s*random\.randint\(\s*(-?\d+)\s*,\s*(-?\d+)\s*\)\s*")
 
 
@@ -147,6 +149,7 @@ class AcquisitionsLayout:
             Values that contradict each other, or a name that is taken.
         """
         window = (float(timeframe_start_hours), float(timeframe_end_hours))
+        _check_hours(name, (max_s1s2_gap_hours or 0, *window))
         new = Acquisition(
             name,
             s1_acquisition,
@@ -205,8 +208,12 @@ class AcquisitionsLayout:
 
     @property
     def target_name(self) -> str:
-        """Name of the acquisition that a model has to restore: `target`, else the reference."""
-        return "target" if "target" in self._acquisitions else self.reference_name
+        """Name of the acquisition whose S2 image a model has to restore.
+
+        It is called `target`; in a layout without such an S2 image it is the reference.
+        """
+        found = self._acquisitions.get("target")
+        return "target" if found is not None and found.s2 else self.reference_name
 
     def __getitem__(self, name: str) -> Acquisition:
         """Return one acquisition."""
@@ -288,6 +295,15 @@ class AcquisitionsLayout:
 
     def _origins(self) -> list[str]:
         return [name for name, found in self._acquisitions.items() if found.is_origin]
+
+
+def _check_hours(name: str, found: Iterable[float]) -> None:
+    for hours in found:
+        if not abs(hours) <= _MOST_HOURS:
+            raise ConfigError(
+                f"acquisition {name!r}: {hours:g} hours; expected a number of hours, "
+                f"{_MOST_HOURS:,} at most"
+            )
 
 
 def _role(acquisition: Acquisition) -> Role:

@@ -168,6 +168,11 @@ def test_false_texts_do_not_make_a_reference():
 S1_ONLY = {"a": {"type": "S1"}}
 
 
+def drawn(bounds):
+    entry = {"type": "S2", "min_cloud_percent": {"random_int": bounds}, "max_cloud_percent": 100}
+    return changed("t", acquisition={"a": entry, "b": {"type": "S1"}})
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -189,6 +194,29 @@ S1_ONLY = {"a": {"type": "S1"}}
         ),
         (changed("t", acquisition=S1_ONLY), r"t: .*origin, so it needs an S2 image"),
         (changed("t", acquisition={"a": {"type": "S2"}, "b": {"type": "S2"}}), r"one at most"),
+        (
+            changed("target", acquisition={"a": {"min_cloud_percent": 3}}),
+            r'target\.acquisition\.a: expected "type": "S1" or "type": "S2", found',
+        ),
+        (
+            changed("target", acquisition={"a": {"type": "S2", "min": 1}}),
+            r"\.a\.min: unknown key; known are type, min_cloud",
+        ),
+        (changed("target", acquisition=[]), r"target\.acquisition: expected an object, found \[\]"),
+        (content(x=5), r"L\.json: x: expected an object, found 5"),
+        (content(x={}), r"L\.json: x\.acquisition: the key is missing"),
+        (content(options=[]), r"options: expected an object"),
+        (content(options={"siblings": "t"}), r"options\.siblings: expected a list, found 't'"),
+        (
+            changed("t", max_s1s2_gap_hours=1e300),
+            r"t: .*1e\+300 hours; expected .* 876,600 at most",
+        ),
+        (
+            drawn([1, 2, 3]),
+            r"t\.acquisition\.a\.min_cloud_percent\.random_int: expected two numbers",
+        ),
+        (drawn(["1", 2]), r"random_int\.0: expected a whole number, found '1'"),
+        (drawn([5, 2]), r"t: random cloud bound 5\.\.2"),
         (content(options={"sibling": [["t", "x"]]}), r"siblings name x"),
         (content(options={"twins": []}), r"options\.twins: unknown key; known are siblings"),
         ({"target": content()["target"]}, r"0 acquisitions are the timeframe origin"),
@@ -204,8 +232,9 @@ def test_a_message_names_file_key_and_reason(given, message):
 def test_duplicate_keys_and_broken_json_are_refused():
     with pytest.raises(ConfigError, match="'t' is there twice"):
         parse_layout('{"t": {}, "t": {}}', "L.json")
-    with pytest.raises(ConfigError, match=r"L\.json: not a usable JSON file"):
-        parse_layout("{", "L.json")
+    for text in ("{", "[" * 100_000, '{"t": NaN}', '{"t": -Infinity}', "\ufeff{}"):
+        with pytest.raises(ConfigError, match=r"L\.json: not a usable JSON file"):
+            parse_layout(text, "L.json")
 
 
 def test_an_unknown_name_lists_the_shipped_ones():

@@ -62,6 +62,16 @@ def test_a_target_called_so_is_the_target():
     assert layout.target_name == "target"
 
 
+def test_a_radar_image_called_target_is_not_what_is_restored():
+    layout = example()
+    layout.new_acquisition("target", s1_acquisition=S1Acquisition(), timeframe_end_hours=24)
+    assert layout.target_name == "t"
+
+
+def test_the_summary_tells_siblings():
+    assert example(siblings=[["tp1", "t"]]).summary().splitlines()[-1] == "siblings: t, tp1"
+
+
 def test_the_summary_has_a_column_per_acquisition():
     lines = example().summary().splitlines()
     assert lines[0].split() == ["tm1", "t", "tp1"]
@@ -78,6 +88,8 @@ def test_the_summary_has_a_column_per_acquisition():
         ({"name": "tm1"}, "used twice"),
         ({"s2_acquisition": None}, "must be asked for"),
         ({"s1_acquisition": S1Acquisition()}, "max_s1s2_gap_hours is None"),
+        ({"timeframe_end_hours": float("nan")}, "nan hours; expected a number of hours"),
+        ({"timeframe_start_hours": float("-inf")}, "-inf hours; expected a number of hours"),
         ({"timeframe_origin": True}, "window must be left out"),
         (
             {"timeframe_origin": True, "timeframe_start_hours": 0, "timeframe_end_hours": 0},
