@@ -214,6 +214,14 @@ STAGES = {
         "The dates around it are chosen from --s1-dir and --s2-dir, or named with the --il-... "
         "options; a side that is named is not added to.",
     ),
+    "synthesise": StageCommand(
+        "decloud_lib.stages.synthesise:SynthesiseConfig:synthesise",
+        "Make a cloud-free image of a month out of its dates.",
+        "decloud synthesise --s2-dir prepared/S2_PREPARE/T31TEJ --year 2020 --month 10 \\\n"
+        "  --savedmodel models:/monthly@champion --out-dir monthly",
+        "The model decides what is read: six optical images, and beside each of them a mosaic of "
+        "its six closest radar images where it takes them.",
+    ),
     "reconstruct-series": StageCommand(
         "decloud_lib.stages.reconstruct_series:ReconstructSeriesConfig:reconstruct_series",
         "Rebuild all dates of a period with a network.",

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from decloud_lib import storage
-from decloud_lib.errors import GridMismatchError
+from decloud_lib.errors import ConfigError, GridMismatchError
 from decloud_lib.raster.products.prepared import PreparedS1, PreparedS2, open_s1, open_s2
 from decloud_lib.raster.views import stored_files
 from decloud_lib.reconstruction.inputs import SceneInputs, Search, choose
@@ -91,6 +91,29 @@ def gather(
     )
 
 
+def listed_uris(values: Sequence[str]) -> tuple[str, ...]:
+    """Return the URIs of a list; an entry that ends in .txt names a file with one URI per line.
+
+    Raises
+    ------
+    MissingFileError
+        There is no such text file.
+    ConfigError
+        It is empty.
+    """
+    found: list[str] = []
+    for value in values:
+        if not value.endswith(".txt"):
+            found.append(value)
+            continue
+        lines = [line.strip() for line in storage.read_text(value).splitlines()]
+        named = [line for line in lines if line and not line.startswith("#")]
+        if not named:
+            raise ConfigError(f"{value}: names no image; expected one path per line")
+        found += named
+    return tuple(found)
+
+
 def input_files(inputs: SceneInputs, roles: frozenset[str]) -> list[storage.Entry]:
     """Look up the files that may be read, for the manifest; sorted by URI.
 
@@ -127,8 +150,8 @@ def _check_tile(inputs: SceneInputs) -> None:
 
 
 def _open_s2(uris: tuple[str, ...], needed: bool) -> tuple[PreparedS2, ...]:  # noqa: FBT001
-    return tuple(open_s2(uri) for uri in uris) if needed else ()
+    return tuple(open_s2(uri) for uri in listed_uris(uris)) if needed else ()
 
 
 def _open_s1(uris: tuple[str, ...], needed: bool) -> tuple[PreparedS1, ...]:  # noqa: FBT001
-    return tuple(open_s1(uri) for uri in uris) if needed else ()
+    return tuple(open_s1(uri) for uri in listed_uris(uris)) if needed else ()

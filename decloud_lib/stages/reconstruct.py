@@ -4,16 +4,12 @@ import logging
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from decloud_lib import manifest
-from decloud_lib.config import StageConfig
-from decloud_lib.raster.compose import EngineName, engine
 from decloud_lib.raster.products.prepared import list_s1, list_s2
 from decloud_lib.raster.views import open_image
-from decloud_lib.reconstruction.finish import NodataRule
 from decloud_lib.reconstruction.gather import Candidates, Given, gather, input_files
 from decloud_lib.reconstruction.inputs import (
     SceneInputs,
@@ -22,92 +18,16 @@ from decloud_lib.reconstruction.inputs import (
     spans_of_layout,
 )
 from decloud_lib.reconstruction.render import (
-    Rendering,
     check_outputs,
     input_tags,
     model_tags,
     render,
-    tiling_of,
 )
-from decloud_lib.reconstruction.scene import Priority, make_sources, roles_of
+from decloud_lib.reconstruction.scene import make_sources, roles_of
 from decloud_lib.reconstruction.served import ModelInUse, open_model
+from decloud_lib.stages.reconstruct_options import ReconstructOptions
 
 logger = logging.getLogger(__name__)
-
-
-class ReconstructOptions(StageConfig):
-    """What the reconstruction of a date and of a series have in common."""
-
-    savedmodel: str = Field(
-        description="Model: URI of its folder, or `models:/name@alias` in MLflow."
-    )
-    dem: str | None = Field(
-        default=None,
-        description="Prepared elevation raster at 20 m (URI), where the model needs it.",
-    )
-    pad: int | None = Field(
-        default=None,
-        ge=0,
-        le=1024,
-        description="Margin of context around each window, 10 m pixels; a multiple of the model's "
-        "stride. Default: what the model needs to be seamless.",
-    )
-    ts: int = Field(
-        default=512,
-        ge=1,
-        le=16384,
-        description="Side of a window, 10 m pixels; a multiple of the model's stride. "
-        "Memory grows with its square.",
-    )
-    maxgap: float = Field(
-        default=72.0,
-        gt=0,
-        le=8760,
-        description="Largest time between a SAR image and the optical image it goes with, hours.",
-    )
-    priority: Priority = Field(
-        default="closest_clear",
-        description="Which of several dates before (or after) fills a pixel: the closest one "
-        "without clouds, the closest one, or the farthest one (the existing system's rule).",
-    )
-    min_days: float | None = Field(
-        default=None,
-        ge=0,
-        le=3660,
-        description="Smallest distance of a chosen date before or after, days. "
-        "Default: that of the model's training layout, else 0.",
-    )
-    max_days: float | None = Field(
-        default=None,
-        gt=0,
-        le=3660,
-        description="Largest distance of a chosen date before or after, days. "
-        "Default: that of the model's training layout, else 30.",
-    )
-    nodata_mask: NodataRule = Field(
-        default="required",
-        description="Where the output is no data: exactly where an image that the model takes has "
-        "none (required), or in a wide surrounding of them too (the existing system's rule).",
-    )
-    batch_size: int = Field(default=1, ge=1, le=256, description="Windows per call of the network.")
-    engine: EngineName = Field(
-        default="rasterio",
-        description="What reads the images: rasterio, or an Orfeo ToolBox pipeline (`make otb` "
-        "installs it). Both give the same image.",
-    )
-    readers: int = Field(default=2, ge=1, le=64, description="Threads that read ahead.")
-
-    @model_validator(mode="after")
-    def _days_in_order(self) -> Self:
-        if self.min_days is None or self.max_days is None or self.min_days <= self.max_days:
-            return self
-        raise ValueError(f"min_days {self.min_days:g} is above max_days {self.max_days:g}")
-
-    def identity(self) -> dict[str, Any]:
-        """Return what decides the output; how it is computed does not."""
-        decisive = super().identity()
-        how = {"batch_size", "engine", "readers"}
-        return {key: value for key, value in decisive.items() if key not in how}
 
 
 class ReconstructConfig(ReconstructOptions):
@@ -118,17 +38,21 @@ class ReconstructConfig(ReconstructOptions):
 
     in_s2: str = Field(description="Prepared product to rebuild: URI of its folder.")
     il_s1before: tuple[str, ...] = Field(
-        default=(), description="Prepared S1 images of the dates before."
+        default=(), description="Prepared S1 images of the dates before; or a .txt file of them."
     )
     il_s2before: tuple[str, ...] = Field(
-        default=(), description="Prepared S2 products before the date: folders."
+        default=(),
+        description="Prepared S2 products before the date: folders; or a .txt file of them.",
     )
-    il_s1: tuple[str, ...] = Field(default=(), description="Prepared S1 images at the date.")
+    il_s1: tuple[str, ...] = Field(
+        default=(), description="Prepared S1 images at the date; or a .txt file of them."
+    )
     il_s1after: tuple[str, ...] = Field(
-        default=(), description="Prepared S1 images of the dates after."
+        default=(), description="Prepared S1 images of the dates after; or a .txt file of them."
     )
     il_s2after: tuple[str, ...] = Field(
-        default=(), description="Prepared S2 products after the date: folders."
+        default=(),
+        description="Prepared S2 products after the date: folders; or a .txt file of them.",
     )
     s1_dir: str | None = Field(
         default=None,
@@ -208,15 +132,7 @@ def rebuild(
     start = time.monotonic()
     contract = model.contract
     check_outputs(contract, config.output_20m)
-    tiling, erosion_px = tiling_of(contract, config.ts, config.pad, config.nodata_mask)
-    how = Rendering(
-        tiling,
-        config.nodata_mask,
-        erosion_px,
-        config.batch_size,
-        config.readers,
-        engine(config.engine),
-    )
+    how = config.rendering(contract)
     roles = roles_of(contract)
     inputs = gather(
         _given(config),

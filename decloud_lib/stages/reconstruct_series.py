@@ -9,13 +9,13 @@ from pydantic import Field, model_validator
 from decloud_lib import manifest, storage
 from decloud_lib.errors import DecloudError, NoSampleError
 from decloud_lib.manifest import Skipped
-from decloud_lib.raster.compose import engine
 from decloud_lib.raster.products.prepared import PreparedS2, list_s1, list_s2
 from decloud_lib.reconstruction.gather import Candidates
-from decloud_lib.reconstruction.render import check_outputs, tiling_of
+from decloud_lib.reconstruction.render import check_outputs
 from decloud_lib.reconstruction.scene import roles_of
 from decloud_lib.reconstruction.served import ModelInUse, open_model
-from decloud_lib.stages.reconstruct import ReconstructConfig, ReconstructOptions, rebuild
+from decloud_lib.stages.reconstruct import ReconstructConfig, rebuild
+from decloud_lib.stages.reconstruct_options import ReconstructOptions
 
 logger = logging.getLogger(__name__)
 
@@ -80,9 +80,8 @@ def reconstruct_series(config: ReconstructSeriesConfig) -> ReconstructSeriesResu
     skipped: list[Skipped] = []
     with open_model(config.savedmodel) as model:
         roles_of(model.contract)
-        tiling_of(model.contract, config.ts, config.pad, config.nodata_mask)
+        config.rendering(model.contract)
         check_outputs(model.contract, config.out_dir if config.with_20m_bands else None)
-        engine(config.engine)
         for number, product in enumerate(products, start=1):
             logger.info("date %d of %d: %s", number, len(products), product.name)
             try:

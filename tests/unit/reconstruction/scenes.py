@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from decloud_lib import storage
+from decloud_lib.arrays.masks import count_per_patch
 from decloud_lib.models.contract import ModelContract, ModelInput, ModelOutput
 from decloud_lib.raster.compose import Composition, Raster, must_be_placed, open_composition
 from decloud_lib.raster.products.prepared import PreparedS1, PreparedS2, open_s1, open_s2
@@ -73,8 +74,11 @@ class Scene:
         )
         for end, mask in (("CLM_R1", cloud), ("EDG_R1", edge)):
             self._write(f"{folder}/{name}_{end}.tif", mask[:, :, None], (end[:3],), self.grid)
-            stats = np.zeros((1, 1, 1), np.uint16)
-            self._write(f"{folder}/{name}_{end}_stats.tif", stats, (end[:3],), grid_of(1, 1))
+            stats = np.zeros((1, 1), np.uint16)
+            if min(self.shape) >= 64:
+                stats = count_per_patch(mask)
+            where = grid_of(*stats.shape)
+            self._write(f"{folder}/{name}_{end}_stats.tif", stats[..., None], (end[:3],), where)
         self.s2[day] = open_s2(folder)
         return self.s2[day]
 

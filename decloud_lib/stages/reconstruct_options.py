@@ -1,0 +1,110 @@
+"""Options that several stages share: how windows go through a network, which dates it sees."""
+
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from decloud_lib.config import StageConfig
+from decloud_lib.models.contract import ModelContract
+from decloud_lib.raster.compose import EngineName, engine
+from decloud_lib.reconstruction.finish import NodataRule
+from decloud_lib.reconstruction.render import Rendering, tiling_of
+from decloud_lib.reconstruction.scene import Priority
+
+
+class RenderOptions(StageConfig):
+    """What everything that runs a network over images has in common."""
+
+    savedmodel: str = Field(
+        description="Model: URI of its folder, or `models:/name@alias` in MLflow."
+    )
+    dem: str | None = Field(
+        default=None,
+        description="Prepared elevation raster at 20 m (URI), where the model needs it.",
+    )
+    pad: int | None = Field(
+        default=None,
+        ge=0,
+        le=1024,
+        description="Margin of context around each window, 10 m pixels; a multiple of the model's "
+        "stride. Default: what the model needs to be seamless.",
+    )
+    ts: int = Field(
+        default=512,
+        ge=1,
+        le=16384,
+        description="Side of a window, 10 m pixels; a multiple of the model's stride. "
+        "Memory grows with its square.",
+    )
+    nodata_mask: NodataRule = Field(
+        default="required",
+        description="Where the output is no data: exactly where an image that the model takes has "
+        "none (required), or in a wide surrounding of them too (the existing system's rule).",
+    )
+    batch_size: int = Field(default=1, ge=1, le=256, description="Windows per call of the network.")
+    engine: EngineName = Field(
+        default="rasterio",
+        description="What reads the images: rasterio, or an Orfeo ToolBox pipeline (`make otb` "
+        "installs it). Both give the same image.",
+    )
+    readers: int = Field(default=2, ge=1, le=64, description="Threads that read ahead.")
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the output; how it is computed does not."""
+        decisive = super().identity()
+        how = {"batch_size", "engine", "readers"}
+        return {key: value for key, value in decisive.items() if key not in how}
+
+    def rendering(self, contract: ModelContract) -> Rendering:
+        """Return how a model is used with these options.
+
+        Raises
+        ------
+        ConfigError
+            Window or margin do not suit the model, or the engine is not installed.
+        """
+        tiling, erosion_px = tiling_of(contract, self.ts, self.pad, self.nodata_mask)
+        return Rendering(
+            tiling,
+            self.nodata_mask,
+            erosion_px,
+            self.batch_size,
+            self.readers,
+            engine(self.engine),
+        )
+
+
+class ReconstructOptions(RenderOptions):
+    """What the reconstruction of a date and of a series have in common."""
+
+    maxgap: float = Field(
+        default=72.0,
+        gt=0,
+        le=8760,
+        description="Largest time between a SAR image and the optical image it goes with, hours.",
+    )
+    priority: Priority = Field(
+        default="closest_clear",
+        description="Which of several dates before (or after) fills a pixel: the closest one "
+        "without clouds, the closest one, or the farthest one (the existing system's rule).",
+    )
+    min_days: float | None = Field(
+        default=None,
+        ge=0,
+        le=3660,
+        description="Smallest distance of a chosen date before or after, days. "
+        "Default: that of the model's training layout, else 0.",
+    )
+    max_days: float | None = Field(
+        default=None,
+        gt=0,
+        le=3660,
+        description="Largest distance of a chosen date before or after, days. "
+        "Default: that of the model's training layout, else 30.",
+    )
+
+    @model_validator(mode="after")
+    def _days_in_order(self) -> Self:
+        if self.min_days is None or self.max_days is None or self.min_days <= self.max_days:
+            return self
+        raise ValueError(f"min_days {self.min_days:g} is above max_days {self.max_days:g}")

@@ -1,0 +1,120 @@
+"""The image of a month: full extent, seams, no data, names, reuse, wrong input."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from decloud_lib.errors import ConfigError, GridMismatchError, NoSampleError, SettingsError
+from decloud_lib.stages.synthesise import SynthesiseConfig, synthesise
+from tests.stages.test_reconstruct_networks import export
+from tests.unit.reconstruction.scenes import (
+    Scene,
+    contract_of,
+    stored,
+    write_identity_model,
+)
+
+KEYS = tuple(f"s2_t{number}" for number in range(6))
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """Four dates around 15 June 2020, the clearest on the third; radar near each."""
+    scene = Scene(str(tmp_path_factory.mktemp("prepared")), (96, 130))
+    for day, share in ((-12.0, 0.9), (-4.0, 0.5), (3.0, 0.1), (9.0, 0.3)):
+        cloud = np.zeros(scene.shape, bool)
+        cloud[: round(64 * share)] = True
+        pixels = scene.optical(day)
+        if day == 9.0:
+            pixels[:7, :5] = -10000
+        scene.add_s2(day, cloud=cloud, pixels=pixels)
+        scene.add_s1(day)
+    scene.add_s2(60.0)
+    scene.add_dem()
+    return scene
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network that gives its first date back."""
+    return write_identity_model(tmp_path_factory.mktemp("copy"), contract_of(*KEYS), "s2_t0")
+
+
+def config_of(scene: Scene, model: Path, out: Path, **more: object) -> SynthesiseConfig:
+    values: dict[str, object] = {
+        "s2_dir": scene.s2_dir,
+        "s1_dir": scene.s1_dir,
+        "dem": scene.dem,
+        "savedmodel": str(model),
+        "out_dir": str(out),
+        "year": 2020,
+        "month": 6,
+        "ts": 64,
+    }
+    return SynthesiseConfig(**{**values, **more})  # type: ignore[arg-type]
+
+
+def test_the_first_place_is_that_of_the_clearest_date(
+    scene: Scene, copy: Path, tmp_path: Path
+) -> None:
+    result = synthesise(config_of(scene, copy, tmp_path))
+    assert result.output == f"{tmp_path}/monthly_synthesis_s2_202006.tif"
+    days = (3.0, 3.0, 3.0, 9.0, -4.0, -12.0)
+    assert result.dates == tuple(scene.s2[day].name for day in days)
+    expected = scene.optical(3.0)
+    expected[:7, :5] = -10000  # a date that the network takes has no data there
+    assert (stored(result.output) == expected).all()
+    with rasterio.open(result.output) as image:
+        assert (image.dtypes[0], image.nodata) == ("int16", -10000)
+        assert image.tags()["DECLOUD_MONTH"] == "2020-06"
+        assert image.tags()["DECLOUD_IL_S2"].split(",")[0] == scene.s2[3.0].name
+    assert synthesise(config_of(scene, copy, tmp_path)).reused
+
+
+def test_a_text_file_lists_the_images(scene: Scene, copy: Path, tmp_path: Path) -> None:
+    listing = tmp_path / "dates.txt"
+    listing.write_text(f"# June\n{scene.s2[-4.0].uri}/\n\n")
+    result = synthesise(config_of(scene, copy, tmp_path, s2_dir=None, il_s2=(str(listing),)))
+    assert set(result.dates) == {scene.s2[-4.0].name}
+    listing.write_text("\n")
+    with pytest.raises(ConfigError, match="names no image"):
+        synthesise(config_of(scene, copy, tmp_path, il_s2=(str(listing),)))
+
+
+@pytest.mark.parametrize(
+    "name", ["monthly_synthesis_6_s2_images_david", "monthly_synthesis_6_s2s1_images_david"]
+)
+@pytest.mark.parametrize("engine", ["rasterio", "otb"])
+def test_the_monthly_networks_leave_no_seams(
+    scene: Scene, tmp_path: Path, name: str, engine: str
+) -> None:
+    if engine == "otb":
+        pytest.importorskip("otbApplication", reason="no Orfeo ToolBox here: `make otb`")
+    model = export(name, tmp_path / "model")
+    kind = "s2s1" if "s2s1" in name else "s2"
+    images = []
+    for size, reader in ((256, "rasterio"), (32, engine)):
+        result = synthesise(config_of(scene, model, tmp_path / str(size), ts=size, engine=reader))
+        assert result.output.endswith(f"monthly_synthesis_{kind}_202006.tif")
+        images.append(stored(result.output).astype(int))
+    assert images[0].std() > 10
+    assert np.abs(images[0] - images[1]).max() <= 1
+
+
+def test_wrong_input_is_told(scene: Scene, copy: Path, tmp_path: Path) -> None:
+    with pytest.raises(NoSampleError, match="no S2 date for 2020-01"):
+        synthesise(config_of(scene, copy, tmp_path, month=1))
+    with pytest.raises(SettingsError, match="month"):
+        config_of(scene, copy, tmp_path, month=13)
+    other = Scene(str(tmp_path / "other"), (96, 130), tile="T31TDJ")
+    uris = (scene.s2[3.0].uri, other.add_s2(3.0).uri)
+    with pytest.raises(GridMismatchError, match="T31TCJ, T31TDJ"):
+        synthesise(config_of(scene, copy, tmp_path, il_s2=uris))
+    radar = write_identity_model(
+        tmp_path / "radar", contract_of(*KEYS, *(f"s1_t{n}" for n in range(6))), "s2_t0"
+    )
+    with pytest.raises(ConfigError, match="needs SAR images"):
+        synthesise(config_of(scene, radar, tmp_path, s1_dir=None))
+    assert not list(tmp_path.glob("*.tif"))
