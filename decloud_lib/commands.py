@@ -199,6 +199,14 @@ STAGES = {
         "decloud draw-records --valid-records samples/os2/valid --savedmodel models/NAME \\\n"
         "  --outdir pictures --limit 20",
     ),
+    "evaluate-series": StageCommand(
+        "decloud_lib.stages.evaluate_series:EvaluateSeriesConfig:evaluate_series",
+        "Hide the clear dates of a prepared series and score how models estimate them.",
+        "decloud evaluate-series --tiles prepared/tiles.json --savedmodels models/NAME \\\n"
+        "  --output scores/series",
+        "Each clear date is hidden wholly, and partly by real cloud masks of other dates; scores "
+        "are over hidden pixels. docs/proof.md says what is compared and what came out.",
+    ),
     "promote": StageCommand(
         "decloud_lib.stages.promote:PromoteConfig:promote",
         "Register a SavedModel in MLflow and set its alias.",

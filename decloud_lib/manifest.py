@@ -131,6 +131,25 @@ def read(uri: str) -> Manifest | None:
         return None
 
 
+def entries_by_content(uri: str, folder: Path) -> list[storage.Entry]:
+    """Return the files of a local copy as inputs that are known by their content.
+
+    Parameters
+    ----------
+    uri
+        What it is a copy of: an alias, say, which moves from one version to the next.
+    folder
+        The copy.
+    """
+    entries = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        name = storage.join(uri, path.relative_to(folder).as_posix())
+        entries.append(storage.Entry(name, path.stat().st_size, digest))
+    return entries
+
+
 def is_current(uri: str, planned: Manifest, *, overwrite: bool = False) -> bool:
     """Say whether the planned work is already done and whole.
 

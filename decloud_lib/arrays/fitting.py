@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from decloud_lib.arrays.masks import grow
 from decloud_lib.arrays.temporal import Neighbours, local_mean
 from decloud_lib.errors import ShapeError
 from decloud_lib.types import Array
@@ -23,6 +24,12 @@ FOLDS = 4
 FOLD_BLOCK_PX = 8
 MIN_VISIBLE_PX = 128
 """Fewer visible pixels than this, about three per feature: linear interpolation."""
+RIM_PX = 5
+"""Visible pixels within this distance of hidden ones may be hazy or shaded, and are looked at."""
+OUTLIER = 8.0
+"""Largest error of a pixel of the rim, in units of the error elsewhere. On the real series, with
+haze and shadow simulated around the gaps, and without: 4 gives 33.4 and 34.1 dB, 8 gives 32.8 and
+34.7, no look at all 30.7 and 34.9."""
 PENALTIES = tuple(10.0 ** (exponent / 2) for exponent in range(-8, 3))
 """Candidates, relative to the number of pixels and the variance of each feature."""
 _TINY = 1e-12
@@ -174,8 +181,35 @@ def fill_gap(
     """
     features = fit_features(neighbours, radar_change)
     linear = neighbours.linear
-    sums = accumulate(features, image - linear, visible & neighbours.found)
-    return np.asarray(linear + apply(features, solve(sums)))
+    usable = visible & neighbours.found
+    difference = np.where(usable[..., None], image - linear, 0.0)
+    sure = usable & ~grow(~usable, RIM_PX)
+    first = apply(features, solve(accumulate(features, difference, sure)))
+    trusted = trusted_pixels(difference - first, usable, sure)
+    return np.asarray(linear + apply(features, solve(accumulate(features, difference, trusted))))
+
+
+def trusted_pixels(error: Array, usable: Array, sure: Array) -> Array:
+    """Say which visible pixels a fit may learn from: not the haze and shadow that masks miss.
+
+    Parameters
+    ----------
+    error : (H, W, B) float
+        Of a first fit, to the sure pixels alone.
+    usable : (H, W) bool
+        Visible, with an estimate.
+    sure : (H, W) bool
+        Those of them that are far from the gap.
+
+    Returns
+    -------
+    (H, W) bool: the sure pixels, and those of the rim that the first fit predicts about as well.
+    All that are usable where fewer than `MIN_VISIBLE_PX` are sure.
+    """
+    if np.count_nonzero(sure) < MIN_VISIBLE_PX:
+        return usable
+    unit = np.sqrt(np.mean(np.square(error[sure]), axis=0))
+    return np.asarray(sure | (usable & (np.abs(error) <= OUTLIER * unit).all(axis=-1)))
 
 
 def _penalty_diagonal(gram: Array) -> Array:

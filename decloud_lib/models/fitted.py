@@ -10,7 +10,14 @@ from dataclasses import dataclass
 import keras
 from keras import KerasTensor, ops
 
-from decloud_lib.arrays.fitting import FOLD_BLOCK_PX, FOLDS, MIN_VISIBLE_PX, PENALTIES
+from decloud_lib.arrays.fitting import (
+    FOLD_BLOCK_PX,
+    FOLDS,
+    MIN_VISIBLE_PX,
+    OUTLIER,
+    PENALTIES,
+    RIM_PX,
+)
 from decloud_lib.arrays.temporal import RADIUS_PX
 from decloud_lib.bands import S2_NODATA, S2_SCALE
 from decloud_lib.models.normalise import make_inputs, normalise
@@ -165,6 +172,16 @@ def fit(features: KerasTensor, difference: KerasTensor, visible: KerasTensor) ->
     return ops.reshape(predicted, ops.shape(difference))
 
 
+def trusted_pixels(error: KerasTensor, shown: KerasTensor, sure: KerasTensor) -> KerasTensor:
+    """Return (N, H, W, 1) float32; see `arrays.fitting.trusted_pixels`."""
+    count = ops.sum(sure, axis=(1, 2), keepdims=True)
+    squares = ops.sum(ops.square(error) * sure, axis=(1, 2), keepdims=True)
+    unit = ops.sqrt(squares / ops.maximum(count, 1.0))
+    fair = ops.all(ops.abs(error) <= OUTLIER * unit, axis=-1, keepdims=True)
+    trusted = ops.maximum(sure, shown * ops.cast(fair, "float32"))
+    return ops.where(count >= MIN_VISIBLE_PX, trusted, shown)
+
+
 def _ridge(gram: KerasTensor, cross: KerasTensor, count: KerasTensor) -> KerasTensor:
     """Return (N, A, P, F, B) coefficients on standardised features, for each penalty."""
     size = gram.shape[-1]
@@ -228,8 +245,9 @@ class Fitted(keras.layers.Layer):  # type: ignore[misc]
 
         Returns
         -------
-        `linear` and `estimate`: (N, H, W, B) reflectance; `visible`: (N, H, W, 1) float32;
-        `seen`: (N, H, W, B) the date less the estimate, 0 where hidden; `features`: see
+        `linear` and `estimate`: (N, H, W, B) reflectance; `visible`: (N, H, W, 1) float32,
+        1 where the date shows the ground and is trusted; `seen`: (N, H, W, B) the date less the
+        estimate there, else 0; `features`: see
         `fit_features`.
         """
         scaled = normalise(inputs)
@@ -238,12 +256,15 @@ class Fitted(keras.layers.Layer):  # type: ignore[misc]
         linear = neighbours.linear
         visible = ops.cast(usable(scaled, "t"), "float32") * neighbours.found
         difference = ops.where(visible > 0.0, scaled["s2_t"] - linear, 0.0)
-        estimate = linear + fit(features, difference, visible)
+        sure = visible * (1.0 - ops.max_pool(1.0 - visible, 2 * RIM_PX + 1, 1, "same"))
+        first = fit(features, difference, sure)
+        trusted = trusted_pixels(difference - first, visible, sure)
+        estimate = linear + fit(features, difference, trusted)
         return {
             "linear": linear,
             "estimate": estimate,
-            "visible": visible,
-            "seen": ops.where(visible > 0.0, scaled["s2_t"] - estimate, 0.0),
+            "visible": trusted,
+            "seen": ops.where(trusted > 0.0, scaled["s2_t"] - estimate, 0.0),
             "features": features,
         }
 

@@ -51,7 +51,7 @@ def lay_gap(
     mask = _mask(inputs, draw, seed)
     image = tf.cond(
         draw[3] < _RIM,
-        lambda: _contaminated(inputs[_DATE], mask, draw[4:9]),
+        lambda: contaminate_rim(inputs[_DATE], mask, draw[4:9]),
         lambda: inputs[_DATE],
     )
     found[_DATE] = tf.where(mask > 0.0, float(S2_NODATA), image)
@@ -111,7 +111,7 @@ def synthetic_mask(shape: tf.Tensor, cover: tf.Tensor, seed: tf.Tensor) -> tf.Te
     return tf.cast(noise > level, tf.float32)
 
 
-def _contaminated(image: tf.Tensor, mask: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
+def contaminate_rim(image: tf.Tensor, mask: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
     """Add thin cloud and shadow to the visible pixels within 5 px of the gap.
 
     Parameters

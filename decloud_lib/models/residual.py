@@ -128,10 +128,16 @@ class LearnedFit(keras.layers.Layer):  # type: ignore[misc]
 
 def residual(spec: ModelSpec) -> keras.Model:
     """Build the network; `spec.width` channels at full resolution."""
-    width = spec.width
     inputs = make_inputs(KEYS)
     fitted = Fitted()(inputs)
     context = Context()(inputs, fitted)
+    solved, last = corrections(context, spec.width)
+    estimate, scale = Corrected(solved.shape[-1])(fitted["estimate"], context["unit"], solved, last)
+    return keras.Model(inputs, {TARGET: estimate, f"{TARGET}_scale": scale}, name="residual")
+
+
+def corrections(context: Tensors, width: int) -> tuple[KerasTensor, KerasTensor]:
+    """Build what has weights, from what `Context` gives to what `Corrected` takes."""
     layers = SharedLayers("he_normal")
     about, seen, visible = (context[name] for name in ("about", "seen", "visible"))
     pixel = layers.conv("pixel_1", 4 * width, 1, activation="gelu")(about)
@@ -154,10 +160,7 @@ def residual(spec: ModelSpec) -> keras.Model:
         join([up, full, pixel, predicted])
     )
     last = keras.layers.Conv2D(8, 1, kernel_initializer="zeros", name="correction_and_scale")(full)
-    solved = join([predicted, nearby])
-    correct = Corrected(solved.shape[-1])
-    estimate, scale = correct(fitted["estimate"], context["unit"], solved, last)
-    return keras.Model(inputs, {TARGET: estimate, f"{TARGET}_scale": scale}, name="residual")
+    return join([predicted, nearby]), last
 
 
 class Nearby(keras.layers.Layer):  # type: ignore[misc]

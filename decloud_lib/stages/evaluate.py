@@ -1,6 +1,5 @@
 """Score a network beside deterministic models on the same samples."""
 
-import hashlib
 import json
 import logging
 from collections.abc import Mapping
@@ -187,11 +186,7 @@ def _inputs(
     entries = [entry for item in sets for entry in item.entries]
     networks = _networks(config)
     for network, folder in folders.items():
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            name = storage.join(networks[network], path.relative_to(folder).as_posix())
-            entries.append(storage.Entry(name, path.stat().st_size, digest))
+        entries += manifest.entries_by_content(networks[network], folder)
     return entries
 
 

@@ -231,3 +231,16 @@ def test_a_cell_without_visible_pixels_learns_from_its_neighbours() -> None:
 def test_cells_must_hold_all_folds() -> None:
     with pytest.raises(ShapeError, match="a multiple of 16 px"):
         FitGrid((64, 64), 5, 4, cell_px=24)
+
+
+def test_haze_on_the_rim_of_a_gap_does_not_mislead_the_fit() -> None:
+    images, radar = scene(8)
+    neighbours = neighbours_of(images)
+    rng = np.random.default_rng(8)
+    truth = neighbours.linear + 0.03 + rng.normal(0.0, 0.003, neighbours.linear.shape)
+    visible = np.ones((48, 48), bool)
+    visible[:, 20:] = False
+    hazy = truth.copy()
+    hazy[:, 17:20] += 0.2
+    found = fitting.fill_gap(neighbours, radar, hazy, visible)
+    assert np.sqrt(np.mean((found - truth)[~visible] ** 2)) < 0.005
