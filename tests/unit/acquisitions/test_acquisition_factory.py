@@ -1,6 +1,8 @@
 """Layout files: the shipped ones, the grammar, and what is refused."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -235,6 +237,15 @@ def test_duplicate_keys_and_broken_json_are_refused():
     for text in ("{", "[" * 100_000, '{"t": NaN}', '{"t": -Infinity}', "\ufeff{}"):
         with pytest.raises(ConfigError, match=r"L\.json: not a usable JSON file"):
             parse_layout(text, "L.json")
+
+
+def test_the_example_of_the_documentation_is_a_layout():
+    page = (Path(__file__).parents[3] / "docs" / "layouts.md").read_text()
+    (text,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    layout = parse_layout(text, "docs/layouts.md")
+    assert layout.names == ("tm1", "t", "target", "later")
+    assert layout["t"].s2.min_cloud_percent == RandomInt(1, 30)
+    assert (layout["t"].s1.ascending, layout.has_s2("later")) == (True, False)
 
 
 def test_an_unknown_name_lists_the_shipped_ones():
