@@ -22,12 +22,13 @@ def write_records(
     with_dem: bool = True,
     with_cloud_masks: bool = False,
     without_data: int | None = None,
+    with_20m_bands: bool = False,
 ) -> Path:
     """Write samples whose target is a noisy mean in time of two smooth neighbours."""
     schema = schema_of(
         load_layout(LAYOUT),
         patch_px,
-        with_20m_bands=False,
+        with_20m_bands=with_20m_bands,
         with_dem=with_dem,
         with_cloud_masks=with_cloud_masks,
     )
