@@ -74,6 +74,17 @@ def test_an_installed_package_adds_a_model(
     assert definition.source == "clouds_of_mine"
 
 
+#: A data class of such a file looks for its module by name.
+FUTURE = """
+from __future__ import annotations
+from dataclasses import dataclass
+
+@dataclass
+class Size:
+    px: int
+"""
+
+
 @pytest.mark.parametrize("entry", ["clouds_of_mine:Missing", "no_such_module"])
 def test_a_package_that_cannot_be_loaded_does_not_stop_the_others(
     fresh: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str
@@ -87,7 +98,7 @@ def test_a_package_that_cannot_be_loaded_does_not_stop_the_others(
 
 def test_a_model_in_a_file_is_loaded_when_it_is_named_so(fresh: None, tmp_path: Path) -> None:
     path = tmp_path / "own.py"
-    path.write_text(COPY)
+    path.write_text(FUTURE + COPY)
     assert "CopyOfBefore" not in registry.names()
     definition = registry.get(f"{path}:CopyOfBefore")
     assert definition.name == "CopyOfBefore"
