@@ -131,13 +131,13 @@ def reach_px(probe: Probe, stride: int) -> int:
     for factor in sorted({kind_of(key).factor for key in images}):
         keys = [key for key in images if kind_of(key).factor == factor]
         for axis in (1, 2):
+            size = [stride, stride]
+            size[axis - 1] = 2 * edge + stride
+            before = probe.predict(probe.scene(1, size[0], size[1]))
             for first in range(edge, edge + stride, _LINES_AT_ONCE * factor):
                 last = min(first + _LINES_AT_ONCE * factor, edge + stride)
                 lines = range(first // factor, last // factor)
-                size = [stride, stride]
-                size[axis - 1] = 2 * edge + stride
                 inputs = probe.scene(len(lines), size[0], size[1])
-                before = probe.predict(inputs)
                 _flash(inputs, keys, axis, lines)
                 after = probe.predict(inputs)
                 for name, pixel in probe.output_factors.items():

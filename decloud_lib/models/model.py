@@ -51,6 +51,8 @@ class Model(ABC):
     """How far a pixel of the output looks, pixels at 10 m; measured where it is None."""
     aliases: ClassVar[tuple[str, ...]] = ()
     """Other names of the model."""
+    trainable: ClassVar[bool] = True
+    """False for a network without weights: it can be evaluated by its name."""
     with_scale: ClassVar[bool] = False
     """`network` gives the expected error too, as `ModelDefinition.with_scale` says."""
     loss: ClassVar[Loss | None] = None
@@ -104,6 +106,7 @@ class Model(ABC):
             target_keys=cls.target_keys,
             stride=cls.stride,
             reach_px=cls.reach_px,
+            trainable=cls.trainable,
             with_scale=cls.with_scale,
             loss=cls.loss,
             aliases=cls.aliases,

@@ -156,8 +156,6 @@ LAYERS: dict[str, tuple[int, dict[str, int] | None]] = {
         | {"conv1_s2_relu": 6_464, "conv1_s1_relu": 3_264, "deconv1_bn_relu": 3_539_072},
     ),
 }
-#: Reach in the images at 10 m, and total stride.
-REACH = {"all_bands": 68, "original": 34, "david": 10, "gapfilling": 0, "nearest": 0}
 GAP_FILLING = ("crga_os1_gapfilling", "crga_os2_gapfilling", "nearest_date")
 SMALL = (
     *GAP_FILLING,
@@ -345,10 +343,14 @@ def test_tiles_with_the_margin_equal_the_whole(built: Built) -> None:
 
 
 def test_stride_and_reach_are_those_of_the_contract(built: Built) -> None:
+    assert built.contract.margin_px == margin_px(built.contract.reach_px, built.contract.stride)
+    if built.model.count_params() > 40e6:
+        # Minutes long. Its trunk is that of the other U-Nets, and `tiles` looks at its margin.
+        assert (built.contract.stride, built.contract.reach_px) == (32, 66)
+        return
     weights = built.model.get_weights()
     assert measure.measure_network(built.model) == (built.contract.stride, built.contract.reach_px)
     built.model.set_weights(weights)
-    assert built.contract.margin_px == margin_px(built.contract.reach_px, built.contract.stride)
 
 
 @pytest.mark.parametrize(

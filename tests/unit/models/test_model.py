@@ -71,6 +71,7 @@ def test_a_class_between_without_a_network_is_no_model() -> None:
     class Member(Family):
         name = "a_member"
         stride, reach_px = 1, 7
+        trainable = False
 
         def network(self, inputs: dict[str, KerasTensor]) -> dict[str, KerasTensor]:
             return {"s2_target": inputs["s2_tm1"]}
@@ -78,6 +79,7 @@ def test_a_class_between_without_a_network_is_no_model() -> None:
     assert "Family" not in registry.names()
     definition = registry.get("a_member")
     assert definition.input_keys == ("s2_tm1",)
+    assert not definition.trainable
     assert definition.contract(ModelSpec()).reach_px == 7  # declared, so not measured
 
 
