@@ -2,7 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,8 @@ _CORNERS = 4
 #: Decimals of a degree in which footprints are compared: 1 cm.
 _DECIMALS = 7
 _END = ".geojson"
+#: Files that are read at the same time; the wait is for the bucket.
+_READERS = 8
 
 Corners = tuple[tuple[float, float], ...]
 
@@ -123,8 +126,10 @@ def read_footprints(files: Mapping[str, Sequence[storage.Entry]]) -> Footprints:
     """
     counted: dict[str, Counter[Corners]] = {folder: Counter() for folder in files}
     jobs = [(folder, entry.uri) for folder, entries in files.items() for entry in entries]
-    for folder, uri in track(jobs, len(jobs), "footprints", "file"):
-        counted[folder].update(_corners(uri))
+    with ThreadPoolExecutor(_READERS) as pool:
+        found = zip(jobs, pool.map(_corners, [uri for _, uri in jobs]), strict=True)
+        for (folder, _), corners in track(found, len(jobs), "footprints", "file"):
+            counted[folder].update(corners)
     places = sorted(set().union(*counted.values()))
     if not places:
         raise RecordError(f"{', '.join(files)}: the footprints are empty; sample again")
@@ -135,19 +140,21 @@ def read_footprints(files: Mapping[str, Sequence[storage.Entry]]) -> Footprints:
     return Footprints(np.array(places), counts)
 
 
-def _corners(uri: str) -> Iterator[Corners]:
-    """Yield the corners of each sample of a file."""
+def _corners(uri: str) -> list[Corners]:
+    """Return the corners of each sample of a file."""
+    found: list[Corners] = []
     try:
         for feature in json.loads(storage.read_text(uri))["features"]:
             (ring,) = feature["geometry"]["coordinates"]
             corners = np.round(np.array(ring, np.float64)[:-1, :2], _DECIMALS)
             if corners.shape != (_CORNERS, 2) or not np.isfinite(corners).all():
                 raise ValueError(f"a footprint has the corners {corners.tolist()}")
-            yield tuple((float(lon), float(lat)) for lon, lat in corners)
+            found.append(tuple((float(lon), float(lat)) for lon, lat in corners))
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise RecordError(
             f"{uri}: no GeoJSON of footprints with four corners ({error!r}); sample again"
         ) from error
+    return found
 
 
 def _maps(found: Footprints) -> list[tuple[str, Array]]:

@@ -257,6 +257,44 @@ def test_wrong_input_is_told_in_one_line(tmp_path, capsys, words, says):
     assert not storage.exists(f"{tmp_path}/out")
 
 
+@pytest.mark.parametrize(
+    ("words", "resolved"),
+    [
+        (
+            "counts --tiles t --rois r --al_root_dir a b --patch_size 128 --constant --out_dir o",
+            {"layouts": ["a", "b"], "patchsize": 128, "constant": True, "out": "o"},
+        ),
+        (
+            "uses --acquisition_layouts a --tiles t --out_dir o --patch_size 64 --rois r",
+            {"layouts": ["a"], "patchsize": 64, "dataset": "train"},
+        ),
+        ("coverage --tiles t --out_dir o", {"patchsize": 64}),
+        (
+            "gaps --tiles t --out_dir o --patchsize 256 --nbins 8 --quant 12",
+            {"nbins": 8, "quant": 12.0},
+        ),
+        (
+            "images --input_dir i --nodata -10000 --prefix p --out o",
+            {"images": ["i"], "nodata": -10_000.0, "name": "p"},
+        ),
+        (
+            "layout -t t --int_radius_list 2 3 --ext_radius_list 15 --maxgaps1s2_list 24 72 --al a",
+            {
+                "inner_days": [2.0, 3.0],
+                "outer_days": [15.0],
+                "gaps": [24.0, 72.0],
+                "layout": "a",
+            },
+        ),
+    ],
+)
+def test_the_option_names_of_the_existing_programs_are_taken(words, resolved, capsys):
+    out = [] if "--out" in words else ["--out_dir", "o"]
+    assert cli.main(["analyse", *words.split(), *out, "--dry-run"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found | resolved == found
+
+
 def test_a_region_that_is_missing_is_named(tiles, tmp_path):
     rois = storage.read_text(tiles[1]).replace("TEST_TILES", "X")
     storage.write_bytes(f"{tmp_path}/rois.json", rois.replace("/ROI", "/NONE").encode())
