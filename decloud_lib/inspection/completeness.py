@@ -37,8 +37,9 @@ def completeness(manifest_uri: str, outputs: Sequence[str]) -> Completeness:
         if entry.size != ref.size:
             told = f"{uri} has {entry.size} bytes, the manifest says {ref.size}"
             return Completeness(whole=False, told=told)
+    files = "1 file" if len(found.outputs) == 1 else f"{len(found.outputs)} files"
     told = (
-        f"{len(found.outputs)} files as the manifest lists them, made by {found.stage} of decloud "
+        f"{files} as the manifest lists them, made by {found.stage} of decloud "
         f"{found.code_version} at {found.created:%Y-%m-%d %H:%M} UTC"
     )
     return Completeness(whole=True, told=told)

@@ -133,8 +133,8 @@ def _prepare_one(config: PrepareS2Config, uri: str) -> str | None:
     folder = storage.parent_of(work.manifest_uri)
     parts = s2_parts(folder, product.name, product.reflectance)
     tags = _tags(product, config.settings)
-    only = _parts_read(config.mode)
-    with work.begun(), open_delivered(product, config.settings, only) as reader:
+    # Opens all files in both modes: a product that cannot be read later is no use.
+    with work.begun(), open_delivered(product, config.settings) as reader:
         if config.mode == "convert":
             cloud, edge = _convert(config, reader, parts, tags)
         else:
@@ -153,10 +153,6 @@ def _prepare_one(config: PrepareS2Config, uri: str) -> str | None:
     manifest.write(work.manifest_uri, work.planned, work.outputs, counts=counts)
     logger.info("prepared %s in %.1f s", product.name.name, time.monotonic() - start)
     return folder
-
-
-def _parts_read(mode: Mode) -> tuple[str, ...]:
-    return ("cloud_mask", "edge_mask") if mode == "statistics-only" else ()
 
 
 def _tags(product: OpticalProduct, settings: OpticalSettings) -> dict[str, str]:
