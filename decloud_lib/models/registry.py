@@ -8,6 +8,7 @@ import Keras; looking a model up does.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import logging
@@ -225,7 +226,8 @@ def _load_file(path: Path) -> str:
 
 @lru_cache
 def _run(path: Path) -> str:
-    name = f"decloud_model_file_{path.stem}"
+    # Files of one name in two folders are two modules.
+    name = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path}: cannot be loaded as Python code")
