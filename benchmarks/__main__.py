@@ -10,11 +10,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import batch, first_step, prepare, reconstruct, records, search
+from benchmarks import batch, first_step, prepare, reconstruct, records, search, training
 from benchmarks.results import Row, as_table, machine
 
 _PREPARATION = ("s2", "s1", "safe", "batch")
-_PARTS = (*_PREPARATION, "search", "records", "first-step", "reconstruct")
+_PARTS = (*_PREPARATION, "search", "records", "first-step", "training", "reconstruct")
 
 
 def main() -> int:
@@ -26,6 +26,7 @@ def main() -> int:
         "batch": lambda: batch.bench_batch(options.batch_size, options.rounds),
         "search": lambda: search.bench_search(options.search_positions, options.rounds),
         "first-step": lambda: first_step.bench_first_step(options.rounds),
+        "training": lambda: training.bench_training(options.training_samples, options.rounds),
         "records": lambda: records.bench_records(options.records_samples, options.rounds),
         "reconstruct": lambda: _reconstruct_rows(options.reconstruct_size),
     }
@@ -50,6 +51,7 @@ def _options() -> argparse.Namespace:
         "batch-size": (4096, "side of the products that several workers share"),
         "search-positions": (300, "positions that the baseline of the search works on"),
         "records-samples": (300, "samples that are written and read, 3 MB each"),
+        "training-samples": (24, "samples of an epoch of training, 128 px"),
         "reconstruct-size": (2048, "side of the rebuilt image"),
     }
     for name, (default, words) in sizes.items():

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 import rasterio
 
-from benchmarks import catalogues, codecs, deliveries, first_step, plain, records, textures
+from benchmarks import (
+    catalogues,
+    codecs,
+    deliveries,
+    first_step,
+    plain,
+    records,
+    textures,
+    training,
+)
 from benchmarks.results import Row, as_table, compared
 from benchmarks.trees import count_with_trees
 from decloud_lib.acquisitions import load_layout
@@ -159,3 +168,9 @@ def test_the_plain_writer_of_samples_writes_the_same_samples(texture, tmp_path):
         assert np.array_equal(targets["s2_target"], same_targets["s2_target"])
         for key in keys:
             assert np.array_equal(inputs[key], same_inputs[key])
+
+
+def test_a_training_is_timed_from_records_and_from_memory():
+    rows = training.bench_training(samples=6, rounds=1, patch_px=64)
+    assert [row.baseline for row in rows] == ["the same steps, in memory"] * 2
+    assert all(row.value > 0 for row in rows)
