@@ -21,6 +21,9 @@ def reconstruct_series(
     end: Optional[str] = None,
     pad: Optional[int] = None,
     ts: int = 512,
+    keep_clear: bool = False,
+    feather_px: int = 16,
+    quality: bool = False,
     maxgap: float = 72.0,
     priority: str = "closest_clear",
     min_days: Optional[float] = None,
@@ -55,6 +58,12 @@ def reconstruct_series(
         Margin, 10 m pixels; -1: what the network needs.
     ts
         Window, 10 m pixels.
+    keep_clear
+        Keep the observed pixels where the date is clear.
+    feather_px
+        Width of the transition, 10 m pixels.
+    quality
+        Write an image too that says where each pixel comes from.
     maxgap
         Largest time between Sentinel-1 and Sentinel-2, hours.
     priority
@@ -90,6 +99,9 @@ def reconstruct_series(
             end=end,
             pad=pad,
             ts=ts,
+            keep_clear=keep_clear,
+            feather_px=feather_px,
+            quality=quality,
             maxgap=maxgap,
             priority=priority,
             min_days=min_days,

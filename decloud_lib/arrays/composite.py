@@ -116,3 +116,33 @@ def first_usable(
             mosaic.add(number, {"image": image}, usable[number] & preferred[number])
     mosaic.fill_from(fallback)
     return mosaic.pixels["image"], mosaic.chosen
+
+
+def clear_weight(clear: Array, feather_px: int) -> Array:
+    """Say how much of an observed pixel is kept beside what replaces its cloudy neighbours.
+
+    Parameters
+    ----------
+    clear : (H, W) bool
+        True where the observation can be used; beyond the border nothing is known, and counts as
+        the outermost pixels do.
+    feather_px
+        Width of the transition, pixels; 0 = none.
+
+    Returns
+    -------
+    (H, W) float32: 0 where it is not clear, 1 where all within `feather_px` is, growing in between.
+    The share of clear pixels in a box is a half beside a straight edge and 1 at a distance of
+    `feather_px`; twice that share less one is the weight.
+    """
+    if feather_px == 0:
+        return clear.astype(np.float32)
+    share = np.pad(clear, feather_px, mode="edge").astype(np.float64)
+    side = 2 * feather_px + 1
+    for axis in (0, 1):
+        running = np.cumsum(share, axis=axis)
+        running = np.insert(running, 0, 0.0, axis=axis)
+        size = clear.shape[axis]
+        ends = np.take(running, np.arange(side, side + size), axis=axis)
+        share = (ends - np.take(running, np.arange(size), axis=axis)) / side
+    return (np.clip(2 * share - 1, 0, 1) * clear).astype(np.float32)

@@ -130,6 +130,7 @@ def input_files(inputs: SceneInputs, roles: frozenset[str]) -> list[storage.Entr
         One is not there.
     """
     uris = [inputs.target.stack_10m, inputs.target.stack_20m]
+    uris += [inputs.target.cloud_mask] if "observed_cloud" in roles else []
     for product in (*inputs.s2_before, *inputs.s2_after):
         uris += [product.stack_10m, product.cloud_mask]
         uris += [product.stack_20m] if roles & {"s2_20m_tm1", "s2_20m_tp1"} else []

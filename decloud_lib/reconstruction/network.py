@@ -39,6 +39,11 @@ class Tiling:
     multiple_px: int
     """Edge windows are computed at a size that is a multiple of this."""
 
+    def widened(self, reach_px: int) -> "Tiling":
+        """Return the tiling with a margin of at least `reach_px`."""
+        margin = max(self.margin_px, -(-reach_px // self.multiple_px) * self.multiple_px)
+        return Tiling(self.window_px, margin, self.multiple_px)
+
     def batches(self, shape: tuple[int, int], batch_size: int) -> list[list[Window]]:
         """Return the windows to write, row by row, in batches that are computed at one shape."""
         windows = partition(shape, self.window_px)

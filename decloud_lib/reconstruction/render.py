@@ -11,12 +11,21 @@ from decloud_lib.raster.compose import Engine
 from decloud_lib.raster.write import RasterProfile, create_raster
 from decloud_lib.reconstruction import stream
 from decloud_lib.reconstruction.finish import CLOSING_PX, Finish, NodataRule
+from decloud_lib.reconstruction.keep import KeepClear, Kept, Quality, QualityOf, extra_keys
 from decloud_lib.reconstruction.network import Caller, Tiling, make_tiling
 from decloud_lib.reconstruction.readers import ReaderPool
 from decloud_lib.reconstruction.served import ModelInUse
 from decloud_lib.reconstruction.sources import SceneReader, Source
 from decloud_lib.types import Grid
 
+_QUALITY = RasterProfile(
+    ("quality",),
+    "uint8",
+    int(Quality.NO_DATA),
+    predictor=1,
+    cog=True,
+    overview_resampling="NEAREST",
+)
 #: How far the existing system takes away what lies around pixels without data, by default.
 HISTORIC_MARGIN_PX = 64
 
@@ -31,6 +40,10 @@ class Rendering:
     batch_size: int
     readers: int
     engine: Engine
+    keep: KeepClear | None = None
+    """Keep clear observed pixels."""
+    quality: str | None = None
+    """URI of the image that says where each pixel comes from."""
 
 
 def tiling_of(
@@ -49,10 +62,7 @@ def tiling_of(
     if rule == "required":
         return tiling, 0
     erosion_px = HISTORIC_MARGIN_PX if margin_px is None else margin_px
-    reach_px = erosion_px + 2 * CLOSING_PX
-    multiple = tiling.multiple_px
-    margin_px = max(tiling.margin_px, -(-reach_px // multiple) * multiple)
-    return Tiling(tiling.window_px, margin_px, multiple), erosion_px
+    return tiling.widened(erosion_px + 2 * CLOSING_PX), erosion_px
 
 
 def check_outputs(contract: ModelContract, output_20m: str | None) -> None:
@@ -96,19 +106,22 @@ def render(
         Metadata of the images.
     """
     caller = Caller(model.network())
-    readers = [
-        SceneReader(sources, model.contract.input_keys, ReaderPool(grid, how.engine))
-        for _ in range(how.readers)
-    ]
+    keys = model.contract.input_keys + (extra_keys(how.keep.observed) if how.keep else ())
+    readers = [SceneReader(sources, keys, ReaderPool(grid, how.engine)) for _ in range(how.readers)]
     batches = how.tiling.batches(grid.shape, how.batch_size)
     with ExitStack() as stack:
         targets = []
-        for item in caller.outputs:
+        for number, item in enumerate(caller.outputs):
+            finish = Finish(how.tiling.margin_px, item.factor, how.rule, how.erosion_px)
             if item.factor in outputs:
                 own = grid.coarsened(item.factor)
                 writer = create_raster(outputs[item.factor], own, _profile(item), tags)
-                finish = Finish(how.tiling.margin_px, item.factor, how.rule, how.erosion_px)
-                targets.append(stream.Target(finish, stack.enter_context(writer)))
+                finisher = finish if how.keep is None else Kept(finish, how.keep)
+                targets.append(stream.Target(finisher, stack.enter_context(writer), number))
+            if how.quality and item.factor == 1:
+                writer = create_raster(how.quality, grid, _QUALITY, tags)
+                quality = QualityOf(finish, how.keep)
+                targets.append(stream.Target(quality, stack.enter_context(writer), number))
         stream.run(readers, caller, targets, batches, how.tiling)
 
 

@@ -12,7 +12,6 @@ from itertools import islice
 from typing import Protocol
 
 from decloud_lib.progress import track
-from decloud_lib.reconstruction.finish import Finish
 from decloud_lib.reconstruction.network import Caller, Tiling
 from decloud_lib.reconstruction.pipeline import ReadAhead, Reader, WriteBehind
 from decloud_lib.types import Array, Window
@@ -29,14 +28,26 @@ class Writer(Protocol):
         """Write (H, W, C) pixels."""
 
 
+class Finisher(Protocol):
+    """Makes pixels of an output: `Finish`, or what builds on it."""
+
+    def place(self, window: Window) -> Window:
+        """Return where a window of 10 m pixels lies in the output."""
+
+    def __call__(self, window: Window, estimate: Array, inputs: Mapping[str, Array]) -> Array:
+        """Return (H, W, C) pixels of that place."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """One output of the network, on its way to a file."""
 
-    finish: Finish
+    finish: Finisher
     """Makes the pixels."""
     writer: Writer
     """Takes them, in the order of the windows."""
+    output: int = 0
+    """Number of the output of the network that it is made of."""
 
 
 def run(
@@ -55,7 +66,7 @@ def run(
     caller
         The network.
     targets
-        Where the outputs of the network go, in their order; those beyond are dropped.
+        Where the outputs of the network go.
     batches
         The windows to write, as `Tiling.batches` gives them.
     tiling
@@ -78,7 +89,7 @@ def run(
             inputs = list(islice(readings, len(batch)))
             estimates = caller(inputs)
             for number, (window, taken) in enumerate(zip(batch, inputs, strict=True)):
-                own = [estimate[number] for estimate in estimates[: len(targets)]]
+                own = [estimate[number] for estimate in estimates]
                 behind.put(partial(_write, targets, window, own, taken))
     seconds = time.monotonic() - start
     written = sum(window.height * window.width for batch in batches for window in batch)
@@ -99,7 +110,8 @@ def _write(
     estimates: Sequence[Array],
     inputs: Mapping[str, Array],
 ) -> None:
-    for target, estimate in zip(targets, estimates, strict=True):
+    for target in targets:
         place = target.finish.place(window)
         if min(place.shape) > 0:  # a last row of 10 m pixels alone is no 20 m pixel
-            target.writer.write(place, target.finish(window, estimate, inputs))
+            pixels = target.finish(window, estimates[target.output], inputs)
+            target.writer.write(place, pixels)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from pydantic import Field, field_validator
@@ -17,6 +17,7 @@ from decloud_lib.reconstruction.inputs import (
     replace_span,
     spans_of_layout,
 )
+from decloud_lib.reconstruction.keep import KeepClear, observed_sources
 from decloud_lib.reconstruction.render import (
     check_outputs,
     input_tags,
@@ -141,9 +142,18 @@ def rebuild(
         lambda tile: candidates or _listed(config, tile),
     )
     sources = make_sources(contract, inputs, config.priority, config.maxgap)
+    if config.keep_clear:
+        more, observed = observed_sources(contract, inputs.target)
+        sources += more
+        tiling = how.tiling.widened(config.feather_px)
+        keep = KeepClear(tiling.margin_px, config.feather_px, observed)
+        how = replace(how, tiling=tiling, keep=keep)
+    if config.quality:
+        how = replace(how, quality=quality_uri(config.output))
     with open_image(inputs.target.stack_10m) as reader:
         grid = reader.grid
-    planned = manifest.plan("reconstruct", config, [*input_files(inputs, roles), *model.files()])
+    read = roles | ({"observed_cloud"} if config.keep_clear else set())
+    planned = manifest.plan("reconstruct", config, [*input_files(inputs, read), *model.files()])
     record = manifest_uri(config.output)
     result = partial(
         ReconstructResult,
@@ -159,14 +169,20 @@ def rebuild(
     outputs = {1: config.output} | ({2: config.output_20m} if config.output_20m else {})
     render(model, sources, grid, outputs, how, _tags(config, model, inputs))
     counts = {"pixels": grid.height * grid.width}
-    manifest.write(record, planned, list(outputs.values()), counts=counts)
-    logger.info("wrote %s", ", ".join(outputs.values()))
+    written = [*outputs.values(), *([how.quality] if how.quality else [])]
+    manifest.write(record, planned, written, counts=counts)
+    logger.info("wrote %s", ", ".join(written))
     return result(seconds=time.monotonic() - start)
 
 
 def manifest_uri(output: str) -> str:
     """Return the URI of the manifest beside an image: `<stem>.manifest.json`."""
     return output.rpartition(".")[0] + ".manifest.json"
+
+
+def quality_uri(output: str) -> str:
+    """Return the URI of the image that says where the pixels of an image come from."""
+    return output.rpartition(".")[0] + "_quality.tif"
 
 
 def _given(config: ReconstructConfig) -> Given:

@@ -77,6 +77,20 @@ class RenderOptions(StageConfig):
 class ReconstructOptions(RenderOptions):
     """What the reconstruction of a date and of a series have in common."""
 
+    keep_clear: bool = Field(
+        default=False,
+        description="Keep the observed pixels where the date is clear, with a transition.",
+    )
+    feather_px: int = Field(
+        default=16,
+        ge=0,
+        le=256,
+        description="Width of the transition between kept and estimated pixels, 10 m pixels.",
+    )
+    quality: bool = Field(
+        default=False,
+        description="Write `<image>_quality.tif` too: 0 no data, 1 network, 2 kept, 3 blended.",
+    )
     maxgap: float = Field(
         default=72.0,
         gt=0,
