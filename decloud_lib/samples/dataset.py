@@ -1,7 +1,7 @@
 """Record folders as `tf.data` data sets: seeded, in a fixed order, nothing dropped unasked."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from decloud_lib.errors import ConfigError, NoSampleError, RecordError
 from decloud_lib.samples.frames import count_records, damaged_records
 from decloud_lib.samples.schema import SampleSchema
 from decloud_lib.samples.shards import RECORDS
+from decloud_lib.types import Array
 
 _READ_BYTES = 256 << 10
 _OPEN_FILES = 8
@@ -116,6 +117,46 @@ def read_dataset(  # noqa: PLR0913 - each says one thing, and callers name them
         records = _open(names)
     keys = tuple(dict.fromkeys((*inputs, *targets)))
     samples = records.map(_parser(schema, keys), num_parallel_calls=_PARSERS, deterministic=True)
+    return _batches(samples, inputs, targets, batch, drop_remainder=drop_remainder)
+
+
+def stream_dataset(
+    samples: Iterable[Mapping[str, Array]],
+    schema: SampleSchema,
+    input_keys: Iterable[str],
+    target_keys: Iterable[str],
+    batch: int,
+) -> tf.data.Dataset:
+    """Give samples that are made on the fly as batches of (inputs, targets).
+
+    Parameters
+    ----------
+    samples
+        Arrays by key; gone through once per pass.
+    schema
+        What a sample holds.
+    input_keys, target_keys, batch
+        See `read_dataset`, as for what comes out and for the errors.
+    """
+    inputs, targets = tuple(input_keys), tuple(target_keys)
+    keys = tuple(dict.fromkeys((*inputs, *targets)))
+    _check_keys(schema, keys)
+    signature = {key: tf.TensorSpec(schema.shapes[key], schema.dtypes[key]) for key in keys}
+    made = tf.data.Dataset.from_generator(
+        lambda: ({key: sample[key] for key in keys} for sample in samples),
+        output_signature=signature,
+    )
+    return _batches(made, inputs, targets, batch, drop_remainder=False)
+
+
+def _batches(
+    samples: tf.data.Dataset,
+    inputs: Sequence[str],
+    targets: Sequence[str],
+    batch: int,
+    *,
+    drop_remainder: bool,
+) -> tf.data.Dataset:
     # Stored integers are half the bytes of what networks take: they become that in their batch.
     batches = (
         samples.batch(batch, drop_remainder=drop_remainder)
