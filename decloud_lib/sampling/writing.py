@@ -121,9 +121,10 @@ def _write_shards(
     with ExitStack() as stack, ThreadPoolExecutor(plan.workers) as pool:
         files = {}
         for number, shard in shards:
-            path = stack.enter_context(storage.staged(storage.join(output, f"{number}{RECORDS}")))
-            _reserve(path, form.length * len(shard))
-            files[number] = path
+            uri = storage.join(output, f"{number}{RECORDS}")
+            files[number] = stack.enter_context(storage.staged(uri))
+            with os_errors(uri):
+                _reserve(files[number], form.length * len(shard))
 
         def work(_: int) -> None:
             record = form.blank()
@@ -167,7 +168,7 @@ class _Shared(Generic[T]):
 
 def _reserve(path: Path, size: int) -> None:
     """Make a file of its final size: a disk that is too small is seen before the work."""
-    with os_errors(str(path)), path.open("wb") as file:
+    with path.open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, size)
 
 
