@@ -16,8 +16,8 @@ from decloud_lib.types import Array
 
 _READ_BYTES = 256 << 10
 _OPEN_FILES = 8
-#: Samples that are parsed at the same time.
-_PARSERS = max(2, min(16, os.cpu_count() or 1))
+#: Samples that are parsed at the same time: much of it is waiting for memory.
+_PARSERS = min(24, 3 * max(2, os.cpu_count() or 1))
 _BATCHES_AHEAD = 2
 
 
@@ -167,6 +167,8 @@ def _batches(
     # that was read to its end is only taken down after them: up to 15 s lost per epoch.
     options = tf.data.Options()
     options.autotune.enabled = False
+    # Threads of its own: those of the networks' operations are as many as cores, and busy.
+    options.threading.private_threadpool_size = _PARSERS + _BATCHES_AHEAD
     return batches.with_options(options)
 
 
