@@ -14,6 +14,8 @@ from decloud_lib.types import Array
 
 Partition = tuple[tuple[int, ...], ...]
 """The roles of a layout in groups; the roles of a group hold one common image."""
+Places = tuple[Array, Array]
+"""Rows of samples: (rows,) position of the chunk, and (rows,) reference."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +52,7 @@ class Chunk:
         self._roles, self._ranges = plan.layout.roles, plan.ranges
         self._draws = [self._draw(number) for number in range(len(self._roles))]
         self._block_counts: dict[tuple[int, ...], Array] = {}
+        self._listings: dict[int, tuple[Array, Array, Array]] = {}
 
     def count(self, terms: Mapping[Partition, int]) -> Array:
         """Return (references, positions) int64: the number of samples."""
@@ -95,14 +98,72 @@ class Chunk:
             total += self._summed_over_references(own, weight)
         return total
 
-    def join(self, positions: Array, references: Array) -> Array:
-        """List the samples of some (position of the chunk, reference) rows, in their order."""
-        row = np.arange(len(positions))
-        chosen: list[Array] = []
-        for number in range(len(self._roles)):
-            row, chosen = self._join_role(number, (positions, references), row, chosen)
+    def join(self, places: Places) -> Array:
+        """List the samples of some rows, in their order."""
+        return self._samples(places, *self._joined(places, len(self._roles)))
+
+    def pick(self, places: Places, row: Array, inside: Array) -> Array:
+        """Take samples of some rows; their last role is listed only where it is needed.
+
+        Parameters
+        ----------
+        places
+            The rows.
+        row : (K,) int64, which of the rows; ascending
+        inside : (K,) int64, rank among the samples of the row; ascending within a row
+        """
+        last = len(self._roles) - 1
+        of_row, chosen = self._joined(places, last)
+        sizes = self._choices(places, of_row, chosen)
+        ends = np.append(0, np.cumsum(sizes))
+        first = np.searchsorted(of_row, np.arange(len(places[0])))
+        rank = ends[first][row] + inside
+        prefix = np.searchsorted(ends, rank, side="right") - 1
+        needed, at = np.unique(prefix, return_inverse=True)
+        few = [column[needed] for column in chosen]
+        joined_row, joined = self._join_role(last, places, of_row[needed], few)
+        starts = np.cumsum(sizes[needed]) - sizes[needed]
+        taken = starts[at] + rank - ends[prefix]
+        return self._samples(places, joined_row[taken], [column[taken] for column in joined])
+
+    def prefix_sizes(self, places: Places) -> Array:
+        """Return (rows,) int64: at most so many combinations of all roles but the last."""
+        size = np.ones(len(places[0]), dtype=np.int64)
+        for number in range(len(self._roles) - 1):
+            size *= self.block_count((number,))[places[1], places[0]]
+        return size
+
+    def _joined(self, places: Places, count: int) -> tuple[Array, list[Array]]:
+        """Join the first roles; return which row each combination is of, and its images."""
+        row, chosen = np.arange(len(places[0])), list[Array]()
+        for number in range(count):
+            row, chosen = self._join_role(number, places, row, chosen)
+        return row, chosen
+
+    def _choices(self, places: Places, row: Array, chosen: list[Array]) -> Array:
+        """Count what the last role can choose from beside each combination of the others."""
+        last = len(self._roles) - 1
+        position, reference = places[0][row], places[1][row]
+        size = self.block_count((last,))[reference, position]
+        mask, (low, high), bound = self._candidates((last,))
+        cloud = self.conditions.catalogue.s2_cloud_percent
+        rivals = [first for first, second in self._plan.rivals if second == last]
+        for number, rival in enumerate(rivals):
+            image = chosen[rival]
+            taken = mask[image, position] & (low[reference] <= image) & (image < high[reference])
+            if bound is not None:
+                taken &= cloud[image, position] >= bound[reference, position]
+            for earlier in rivals[:number]:
+                # Siblings that hold one image take it away once.
+                taken &= chosen[earlier] != image
+            size = size - taken
+        return size
+
+    def _samples(self, places: Places, row: Array, chosen: list[Array]) -> Array:
+        """Return the samples of joined rows."""
+        position = places[0][row]
         out = np.full(len(row), -1, dtype=sample_dtype(self._plan.layout))
-        out["position"] = positions[row] + self._first
+        out["position"] = position + self._first
         for number, role in enumerate(self._roles):
             if not role.s2:
                 out["s1"][:, number] = chosen[number]
@@ -110,7 +171,7 @@ class Chunk:
             out["s2"][:, number] = chosen[number]
             if role.s1:
                 nearest, _ = self.conditions.nearest(role.ascending)
-                out["s1"][:, number] = nearest[chosen[number], positions[row]]
+                out["s1"][:, number] = nearest[chosen[number], position]
         return out
 
     def _candidates(
@@ -147,14 +208,11 @@ class Chunk:
         return total
 
     def _join_role(
-        self, number: int, rows: tuple[Array, Array], row: Array, chosen: list[Array]
+        self, number: int, rows: Places, row: Array, chosen: list[Array]
     ) -> tuple[Array, list[Array]]:
         """Put each candidate of one more role beside each row; drop rows that break a rule."""
         positions, references = rows
-        mask, (low, high) = self.conditions.masks[number], self._ranges[number]
-        running = _running_sum(mask)
-        offsets = np.cumsum(running[-1]) - running[-1]
-        _, dates = np.nonzero(mask.T)  # ordered by position, then date
+        (low, high), (running, offsets, dates) = self._ranges[number], self._listing(number)
         start = running[low[references], positions]
         size = (running[high[references], positions] - start)[row]
         begin = (offsets[positions] + start)[row]
@@ -172,6 +230,15 @@ class Chunk:
                 good &= chosen[first][keep] != new
         keep, new = keep[good], new[good]
         return row[keep], [*(column[keep] for column in chosen), new]
+
+    def _listing(self, number: int) -> tuple[Array, Array, Array]:
+        """Return a role's candidates: running sums, first of each position, dates by position."""
+        if number not in self._listings:
+            mask = self.conditions.masks[number]
+            running = _running_sum(mask)
+            _, dates = np.nonzero(mask.T)  # ordered by position, then date
+            self._listings[number] = running, np.cumsum(running[-1]) - running[-1], dates
+        return self._listings[number]
 
     def _draw(self, number: int) -> Array | None:
         """Draw a role's lower cloud bound for each (reference, position); None = it is fixed."""

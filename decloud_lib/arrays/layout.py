@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from decloud_lib.arrays.candidates import Catalogue, Role, SearchLayout, sample_dtype
-from decloud_lib.arrays.joins import Chunk, JoinPlan, Partition
+from decloud_lib.arrays.joins import Chunk, JoinPlan, Partition, Places
 from decloud_lib.errors import ShapeError
 from decloud_lib.types import Array
 
@@ -101,22 +101,19 @@ class LayoutSearch:
         order = np.argsort(ranks, kind="stable")
         ordered, out = ranks[order], np.zeros(len(ranks), dtype=sample_dtype(self.layout))
         rows = np.searchsorted(self._ends, ordered, side="right")
+        inside = ordered - (self._ends[rows] - self.counts.ravel()[rows])
         wanted, first_use = np.unique(rows, return_index=True)
         last_use = np.append(first_use[1:], len(rows))
-        for begin, end, samples in self._listed(wanted):
-            used = slice(first_use[begin], last_use[end - 1])
-            sizes = self.counts.ravel()[wanted[begin:end]]
-            starts = np.cumsum(sizes) - sizes
-            of_row = np.searchsorted(wanted[begin:end], rows[used])
-            global_start = self._ends[wanted[begin:end]] - sizes
-            inside = ordered[used] - global_start[of_row]
-            out[order[used]] = samples[starts[of_row] + inside]
+        for part, chunk, places in self._pieces(wanted, whole=False):
+            used = slice(first_use[part.start], last_use[part.stop - 1])
+            of_row = np.searchsorted(wanted[part], rows[used])
+            out[order[used]] = chunk.pick(places, of_row, inside[used])
         return out
 
     def blocks(self) -> Iterator[Array]:
         """Yield all samples in the order of their ranks, in pieces of bounded size."""
-        for _, _, samples in self._listed(np.flatnonzero(self.counts.ravel())):
-            yield samples
+        for _, chunk, places in self._pieces(np.flatnonzero(self.counts.ravel()), whole=True):
+            yield chunk.join(places)
 
     def image_uses(self) -> tuple[Array, Array]:
         """Count how often each image stands in a sample, in any role, without listing samples.
@@ -172,20 +169,32 @@ class LayoutSearch:
                     found[role.name][name] = counted + int(np.count_nonzero(mask))
         return found
 
-    def _listed(self, rows: Array) -> Iterator[tuple[int, int, Array]]:
-        """Yield (begin, end, samples of rows[begin:end]); a row is position x dates + reference."""
-        n_dates = self.counts.shape[1]
-        sizes, done = self.counts.ravel()[rows], 0
+    def _pieces(self, rows: Array, *, whole: bool) -> Iterator[tuple[slice, Chunk, Places]]:
+        """Cut rows (position x dates + reference) into pieces that fit into memory.
+
+        Parameters
+        ----------
+        rows : (N,) int64, ascending
+        whole
+            All samples of a row are listed; else all but their last role.
+        """
+        n_dates, done = self.counts.shape[1], 0
         while done < len(rows):
             first = int(rows[done] // n_dates) // CHUNK_POSITIONS * CHUNK_POSITIONS
-            chunk = self._chunk(first)
             stop = int(np.searchsorted(rows, (first + CHUNK_POSITIONS) * n_dates))
-            while done < stop:
-                within = np.cumsum(sizes[done:stop]) <= _BLOCK_SAMPLES
-                end = done + max(1, int(np.count_nonzero(within)))
-                positions, references = np.divmod(rows[done:end], n_dates)
-                yield done, end, chunk.join(positions - first, references)
-                done = end
+            chunk = self._chunk(first)
+            positions, references = np.divmod(rows[done:stop], n_dates)
+            places = (positions - first, references)
+            sizes = self.counts.ravel()[rows[done:stop]] if whole else chunk.prefix_sizes(places)
+            ends, begin = np.cumsum(sizes), 0
+            while begin < len(sizes):
+                most = ends[begin] - sizes[begin] + _BLOCK_SAMPLES
+                end = max(begin + 1, int(np.searchsorted(ends, most, side="right")))
+                piece = slice(begin, end)
+                part = slice(done + begin, done + end)
+                yield part, chunk, (places[0][piece], places[1][piece])
+                begin = end
+            done = stop
 
     def _chunk(self, first: int) -> Chunk:
         positions = slice(first, first + CHUNK_POSITIONS)

@@ -350,6 +350,9 @@ def test_search_equals_plain_loops(layout, s2, s1, seed, historic):
         patch.setattr(layout_module, "CHUNK_POSITIONS", chunk)
         search_ = LayoutSearch(product_catalogue(positions), plan, options)
         rows = np.concatenate([search_.take(range(0)), *search_.blocks()])
+        ranks = rng.permutation(search_.total)
+        assert np.array_equal(search_.take(ranks), rows[ranks])
+        assert np.array_equal(search_.take(ranks[::3]), rows[ranks[::3]])
     got = [
         (
             int(row["position"]),
