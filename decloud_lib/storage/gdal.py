@@ -24,7 +24,9 @@ def gdal_options() -> dict[str, str | int | bool]:
     set as an environment variable stays as it is there.
     """
     options: dict[str, str | int | bool] = {
-        "GDAL_CACHEMAX": 64,
+        # In bytes: rasterio takes this number as bytes, GDAL itself a small one as megabytes. With
+        # next to no cache, threads that read write out the half-written blocks of others.
+        "GDAL_CACHEMAX": 64 << 20,
         "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
         "CPL_VSIL_CURL_NON_CACHED": "/vsis3/:/vsicurl/",
         "GDAL_HTTP_CONNECTTIMEOUT": 3,
