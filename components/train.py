@@ -49,6 +49,7 @@ def train(
     seed: int = 0,
     time_limit_s: Optional[float] = None,
     use_dem: bool = True,
+    width: int = 16,
     verbose: bool = False,
     profiling: str = "0",
     plot_model: bool = False,
@@ -134,6 +135,8 @@ def train(
         Stop when so many seconds are over; -1: no limit.
     use_dem
         Give the elevation to networks that can take it.
+    width
+        Channels of networks that come in sizes.
     verbose
         Show how far each epoch is.
     profiling
@@ -190,6 +193,7 @@ def train(
             seed=seed,
             time_limit_s=time_limit_s,
             use_dem=use_dem,
+            width=width,
             verbose=verbose,
             profiling=profiling,
             plot_model=plot_model,

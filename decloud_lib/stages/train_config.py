@@ -157,6 +157,13 @@ class TrainConfig(StageConfig):
         default=None, gt=0.0, description="Stop training when so many seconds are over."
     )
     use_dem: bool = Field(default=True, description="Give the elevation to networks that take it.")
+    width: int = Field(
+        default=16,
+        ge=4,
+        le=128,
+        description="Channels at full resolution of networks that come in sizes: residual has "
+        "0.3 million parameters with 16 and 5 million with 64.",
+    )
     verbose: bool = Field(default=False, description="Show how far each epoch is.")
     profiling: str = Field(
         default="0",

@@ -139,7 +139,9 @@ def experiment_name(config: TrainConfig) -> str:
 
 
 def _spec(config: TrainConfig, training: "RecordSet") -> registry.ModelSpec:
-    return registry.ModelSpec(use_dem=config.use_dem, shapes=training.schema.shapes)
+    return registry.ModelSpec(
+        use_dem=config.use_dem, width=config.width, shapes=training.schema.shapes
+    )
 
 
 def make_trainer(job: Job) -> "Trainer":
