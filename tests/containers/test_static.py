@@ -131,6 +131,15 @@ def test_the_image_satisfies_the_declared_dependencies():
         assert requirement.specifier.contains(image[requirement.name]), requirement
 
 
+def test_the_package_declares_what_its_stages_need():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = (ROOT / "requirements" / "runtime.in").read_text().splitlines()
+
+    assert sorted(project["dependencies"]) == sorted(
+        line for line in lines if line and not line.startswith("#")
+    )
+
+
 def test_the_python_of_the_image_is_one_that_the_project_supports():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
