@@ -11,9 +11,8 @@ import tensorflow as tf
 
 from decloud_lib.bands import S2_NODATA
 from decloud_lib.models.fitted import DATES, RADAR_KEYS
+from decloud_lib.models.keys import GAP_MASK
 
-MASK_KEY = "s2_cld10m_gap"
-"""Mask of another date, whose clouds are laid over the date `t`."""
 RIM_PX = 5
 _DATE, _HIDDEN = "s2_t", "s2_cld10m_t"
 _ALL_HIDDEN, _REAL, _RIM = 0.12, 0.6, 0.4
@@ -75,8 +74,8 @@ def _mask(inputs: Mapping[str, tf.Tensor], draw: tf.Tensor, seed: tf.Tensor) -> 
     """Return the (H, W, 1) float32 mask of the gap, 1 = hidden; flagged pixels stay flagged."""
     flagged = tf.cast(inputs[_HIDDEN] != 0.0, tf.float32)
     mask = synthetic_mask(tf.shape(flagged)[:2], 0.15 + 0.7 * draw[1], seed)
-    if MASK_KEY in inputs:
-        real = tf.cast(inputs[MASK_KEY] != 0.0, tf.float32)
+    if GAP_MASK in inputs:
+        real = tf.cast(inputs[GAP_MASK] != 0.0, tf.float32)
         cover = tf.reduce_mean(real)
         good = (cover >= _LEAST) & (cover <= _MOST) & (draw[2] < _REAL)
         mask = tf.where(good, real, mask)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from decloud_lib import bands
 
 DEM = "dem"
+GAP_MASK = "s2_cld10m_gap"
+"""Mask of another date, whose clouds are laid over the date `t`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,15 +18,19 @@ All differences are in units of the error of the first fit on the visible pixels
 """
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import keras
 from keras import KerasTensor, ops
 
 from decloud_lib.models.blocks import SharedLayers, join
 from decloud_lib.models.fitted import DATES, OPTICAL_KEYS, RADAR_KEYS, Fitted, usable
-from decloud_lib.models.gaps import MASK_KEY, lay_gap
+from decloud_lib.models.keys import GAP_MASK
 from decloud_lib.models.normalise import make_inputs, normalise
 from decloud_lib.models.registry import ModelDefinition, ModelSpec, register
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 Tensors = Mapping[str, KerasTensor]
 
@@ -237,6 +241,16 @@ def loss(inputs: Tensors, targets: Tensors, outputs: Tensors) -> KerasTensor:
     return ops.log(squares + 1e-6) + 0.2 * ops.sum(surprise, axis=(1, 2, 3)) / count
 
 
+def simulate(
+    inputs: Mapping[str, "tf.Tensor"], targets: Mapping[str, "tf.Tensor"], seed: "tf.Tensor"
+) -> tuple[dict[str, "tf.Tensor"], dict[str, "tf.Tensor"]]:
+    """Hide a part of the date of one sample; see `gaps.lay_gap`."""
+    # The pipeline of samples needs TensorFlow, the network does not.
+    from decloud_lib.models.gaps import lay_gap
+
+    return lay_gap(inputs, targets, seed)
+
+
 register(
     ModelDefinition(
         name="residual",
@@ -248,7 +262,7 @@ register(
         reach_px=24,
         with_scale=True,
         loss=loss,
-        simulate=lay_gap,
-        simulation_keys=(MASK_KEY,),
+        simulate=simulate,
+        simulation_keys=(GAP_MASK,),
     )
 )

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from decloud_lib.models.gaps import MASK_KEY, RIM_PX, lay_gap, synthetic_mask
+from decloud_lib.models.gaps import RIM_PX, lay_gap, synthetic_mask
+from decloud_lib.models.keys import GAP_MASK
 from decloud_lib.types import Array
 from tests.unit.models.five_dates import five_dates
 
@@ -14,7 +15,7 @@ def sample(mask: Array | None = None) -> tuple[dict[str, tf.Tensor], dict[str, t
         for key, value in inputs.items()
     }
     if mask is not None:
-        tensors[MASK_KEY] = tf.constant(mask[..., None].astype("float32"))
+        tensors[GAP_MASK] = tf.constant(mask[..., None].astype("float32"))
     return tensors, {"s2_t": tf.constant(truth)}
 
 
