@@ -10,6 +10,7 @@ import pytest
 import rasterio
 
 from decloud_lib import cli, storage
+from decloud_lib.acquisitions.acquisition_factory import shipped_layouts
 from decloud_lib.errors import ConfigError, OutputConflictError
 from decloud_lib.stages.analyse_counts import AnalyseCountsConfig, analyse_counts
 from decloud_lib.stages.analyse_coverage import AnalyseCoverageConfig, analyse_coverage
@@ -100,7 +101,7 @@ def test_all_shipped_layouts_or_those_of_a_folder_are_counted(tiles, tmp_path):
     analyse_counts(AnalyseCountsConfig(**common, out=f"{tmp_path}/shipped"))
     analyse_counts(AnalyseCountsConfig(**common, layouts=(str(folder),), out=f"{tmp_path}/own"))
 
-    assert len(table(f"{tmp_path}/shipped/counts/counts.csv")) == 14
+    assert len(table(f"{tmp_path}/shipped/counts/counts.csv")) == len(shipped_layouts())
     (row,) = table(f"{tmp_path}/own/counts/counts.csv")
     assert (row["layout"], int(row["samples"])) == ("every-image", 6 * 16 + 6 * 8)
 
