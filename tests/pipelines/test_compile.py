@@ -60,6 +60,17 @@ def test_no_parameter_is_null(pipeline: Callable[..., Any]) -> None:
         assert not entry.get("isOptional") or "defaultValue" in entry, name
 
 
+def test_no_whole_number_of_a_task_is_null(pipeline: Callable[..., Any]) -> None:
+    # The local runner turns whole numbers into int, which a null is not.
+    spec = next(yaml.safe_load_all(compile_text(pipeline)))
+    dags = [spec["root"], *spec["components"].values()]
+    for task in (task for dag in dags for task in dag.get("dag", {}).get("tasks", {}).values()):
+        inputs = spec["components"][task["componentRef"]["name"]].get("inputDefinitions", {})
+        for name, entry in inputs.get("parameters", {}).items():
+            if entry["parameterType"] == "NUMBER_INTEGER" and "defaultValue" not in entry:
+                assert name in task["inputs"]["parameters"], (task["taskInfo"]["name"], name)
+
+
 def test_tasks_are_not_cached(pipeline: Callable[..., Any]) -> None:
     assert "enableCache: true" not in compile_text(pipeline)
 
