@@ -28,7 +28,7 @@ test: $(READY) lint ## lint, types, contracts and the whole suite that needs no 
 test-fast: $(READY) ## unit and stage tests only
 	$(BIN)/python -m pytest -n $(WORKERS) tests/unit tests/stages $(ARGS)
 
-test-containers: $(READY) ## the image and the preprocessing pipeline in it (needs a Docker engine)
+test-containers: $(READY) ## the images and the preprocessing pipeline in it (needs a Docker engine)
 	PYTHON=$(BIN)/python bash docker/test.sh
 
 bench: $(READY) ## speed against stated baselines, to build/bench/results.json
@@ -47,9 +47,9 @@ compile: $(READY) ## Kubeflow pipelines as YAML in build/pipelines
 	$(BIN)/decloud compile --out build/pipelines
 
 lock: ## pin requirements/*.in again (needs uv)
-	cd requirements && uv pip compile all.in $(LOCK_OPTIONS) -o all.lock && uv pip compile image.in -c all.lock $(LOCK_OPTIONS) -o image.lock
+	cd requirements && uv pip compile all.in $(LOCK_OPTIONS) -o all.lock && for name in image mlflow; do uv pip compile $$name.in -c all.lock $(LOCK_OPTIONS) -o $$name.lock || exit; done
 
-images: ## build the CPU image
+images: ## build the images decloud:cpu and decloud:mlflow
 	docker/build.sh
 
 k8s-validate: $(READY) ## render the manifests and check them

@@ -36,9 +36,12 @@ def call(url: str, method: str = "GET", body: bytes | None = None, host: str = "
 
 @pytest.fixture
 def mlflow_server(engine, hardened, s3) -> Iterator[str]:
-    """Run the server of the Kubernetes base with its own arguments; artifacts go to the bucket."""
+    """Run the server of the Kubernetes base with its own arguments, and artifacts in the bucket.
+
+    Its store is a file here; in the cluster it is PostgreSQL.
+    """
     settings = yaml.safe_load((BASE / "settings.yaml").read_text())["data"]
-    deployment = yaml.safe_load((BASE / "mlflow-deployment.yaml").read_text())
+    deployment = next(yaml.safe_load_all((BASE / "mlflow.yaml").read_text()))
     container = deployment["spec"]["template"]["spec"]["containers"][0]
     port = servers.free_port()
     arguments = [
@@ -46,9 +49,9 @@ def mlflow_server(engine, hardened, s3) -> Iterator[str]:
         for argument in container["args"]
     ]
     hardened["environment"]["MLFLOW_SERVER_ALLOWED_HOSTS"] = settings["MLFLOW_SERVER_ALLOWED_HOSTS"]
-    hardened["tmpfs"]["/var/lib/mlflow"] = "mode=1777"
+    hardened["environment"]["MLFLOW_BACKEND_STORE_URI"] = "sqlite:////tmp/mlflow.db"
     running = engine.containers.run(
-        engine.image, [*container["command"], *arguments], detach=True, **hardened
+        container["image"], [*container["command"], *arguments], detach=True, **hardened
     )
     try:
         deadline = time.monotonic() + 120
@@ -116,6 +119,15 @@ def test_labels_say_what_the_image_is(engine):
 
     assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
     assert labels["org.opencontainers.image.version"] not in ("", "unknown")
+
+
+def test_the_server_can_reach_its_database(engine, hardened):
+    code = "import psycopg2, sqlalchemy.dialects.postgresql.psycopg2; print(psycopg2.__version__)"
+
+    found = engine.containers.run(
+        "decloud:mlflow", ["python", "-c", code], remove=True, **hardened
+    ).decode()
+    assert found.startswith("2.")
 
 
 def test_mlflow_keeps_artifacts_in_the_bucket(mlflow_server, s3):

