@@ -1,4 +1,4 @@
-"""Components: the check before a pipeline starts its work, without and with a network to run."""
+"""Component: the check before a pipeline starts its work."""
 
 from typing import Optional
 
@@ -13,7 +13,6 @@ def doctor(
     mlflow: bool = False,
     gpus: int = 0,
     engine: str = "rasterio",
-    overwrite: bool = False,
 ) -> str:
     """Stop a run that cannot succeed before it starts; return what was found.
 
@@ -27,15 +26,13 @@ def doctor(
         GPUs that TensorFlow must see.
     engine
         Engine of the reconstruction that must be there.
-    overwrite
-        Without effect: nothing is kept.
     """
     from decloud_lib import task
     from decloud_lib.stages import doctor as stage
 
     task.start()
     config = stage.DoctorConfig(
-        **task.given(bucket=bucket, mlflow=mlflow, gpus=gpus, engine=engine, overwrite=overwrite)
+        **task.given(bucket=bucket, mlflow=mlflow, gpus=gpus, engine=engine)
     )
     found = stage.doctor(config)
     found.check()

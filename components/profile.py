@@ -7,7 +7,7 @@ variable `DECLOUD_PROFILE` or `--profile` chooses it; without either it is `loca
 import os
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -84,7 +84,7 @@ class Profile(_Part):
 
     @model_validator(mode="after")
     def _complete(self) -> "Profile":
-        missing = sorted(set(TaskKind.__args__) - set(self.tasks))  # type: ignore[attr-defined]
+        missing = sorted(set(get_args(TaskKind)) - set(self.tasks))
         if missing:
             raise ValueError(f"tasks: {', '.join(missing)} missing; each kind of task has a size")
         asking = [kind for kind, size in self.tasks.items() if size.gpus]
@@ -105,7 +105,7 @@ def use(name_or_file: str) -> None:
         There is no such profile, it cannot be used, or another one is in use already.
     """
     wanted = load(name_or_file)
-    if _current.cache_info().currsize and wanted != _current():
+    if current.cache_info().currsize and wanted != current():
         raise ConfigError(
             f"profile {name_or_file}: components are made with another one already; choose it "
             f"with the variable {_VARIABLE}, or in a process of its own"
@@ -113,13 +113,9 @@ def use(name_or_file: str) -> None:
     _chosen[:] = [name_or_file]
 
 
-def current() -> Profile:
-    """Return the profile in use."""
-    return _current()
-
-
 @cache
-def _current() -> Profile:
+def current() -> Profile:
+    """Return the profile in use; from the first call on it stays."""
     return load(_chosen[0] if _chosen else os.environ.get(_VARIABLE) or "local")
 
 

@@ -15,8 +15,7 @@ ROOT = Path(__file__).parents[2] / "k8s"
 OVERLAYS = ("base", "overlays/local", "overlays/aws", "overlays/gpu")
 VERSIONS = ("1.31", "1.33", "1.35")
 WORKLOADS = ("Deployment", "StatefulSet", "Job")
-CLUSTER_WIDE = ("Namespace", "PriorityClass")
-ATTACHED = {"PersistentVolumeClaim", "ConfigMap", "Secret", "ServiceAccount"}
+CLUSTER_WIDE = ("Namespace",)
 
 Manifest = dict[str, Any]
 
