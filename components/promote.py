@@ -16,6 +16,7 @@ def promote(
     scores: Optional[str] = None,
     name: str = "decloud",
     alias: str = "champion",
+    fingerprint: Optional[str] = None,
     overwrite: bool = False,
 ) -> str:
     """Register a SavedModel in MLflow and set its alias; return the registered model's URI.
@@ -32,6 +33,8 @@ def promote(
         Name of the registered model.
     alias
         Alias that shall point to the new version.
+    fingerprint
+        What the network was made from: its digests become tags of the version.
     overwrite
         Replace an output that was made from other settings or inputs.
     """
@@ -46,6 +49,7 @@ def promote(
             scores=scores,
             name=name,
             alias=alias,
+            fingerprint=fingerprint,
             overwrite=overwrite,
         )
     )

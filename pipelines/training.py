@@ -54,6 +54,7 @@ def training(
     run_name: str = "",
     name: str = "decloud",
     alias: str = "champion",
+    fingerprint: str = "",
     overwrite: bool = False,
 ) -> str:
     """Train, evaluate on held-out samples and register; returns the registered model's URI.
@@ -146,6 +147,8 @@ def training(
         Name of the registered model.
     alias
         Alias that shall point to the new version.
+    fingerprint
+        What the network is made from, for the tags of the version; empty: not known.
     overwrite
         Replace outputs that were made from other settings or inputs.
     """
@@ -210,6 +213,7 @@ def training(
         scores=scored.outputs["Output"],
         name=name,
         alias=alias,
+        fingerprint=fingerprint,
         overwrite=overwrite,
     )
     return sized(registered, REGISTER).outputs["Output"]

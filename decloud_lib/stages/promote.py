@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
-from decloud_lib import manifest, storage, tracking
+from decloud_lib import fingerprint, manifest, storage, tracking
 from decloud_lib.config import StageConfig
 from decloud_lib.errors import ConfigError, ModelFolderError
 
@@ -31,6 +31,11 @@ class PromoteConfig(StageConfig):
         default="champion",
         min_length=1,
         description="Alias that shall point at the new version, for models:/NAME@ALIAS.",
+    )
+    fingerprint: str | None = Field(
+        default=None,
+        description="What the network was made from, as `decloud retrain` wrote it: its digests "
+        "become tags of the version.",
     )
 
 
@@ -76,6 +81,8 @@ def promote(config: PromoteConfig) -> PromoteResult:
     scores = _scores(config.scores)
     tags = {"code_version": manifest.code_version(), "savedmodel": config.savedmodel}
     tags |= {f"score.{name}": f"{value:.6g}" for name, value in scores.items()}
+    if config.fingerprint is not None:
+        tags |= fingerprint.read(config.fingerprint).tags(config.fingerprint)
     version = tracking.register(config.run_id, config.name, config.alias, tags)
     uri = f"models:/{config.name}@{config.alias}"
     logger.info("%s is version %d, of run %s", uri, version, config.run_id)

@@ -1,6 +1,6 @@
 """Experiments, runs and registered models in MLflow; the only package that imports it."""
 
-from decloud_lib.tracking.models import is_tracked, model_folder, register
+from decloud_lib.tracking.models import Version, find_versions, is_tracked, model_folder, register
 from decloud_lib.tracking.runs import Run, Tensors, has_run, metric_curves, open_run
 from decloud_lib.tracking.server import TrackingError, reach, tracking_uri
 
@@ -8,6 +8,8 @@ __all__ = [
     "Run",
     "Tensors",
     "TrackingError",
+    "Version",
+    "find_versions",
     "has_run",
     "is_tracked",
     "metric_curves",

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from decloud_lib import storage
@@ -13,10 +14,48 @@ from decloud_lib.tracking.server import TrackingError, calling, client, connect
 _MODEL_SCHEMES = ("models:/", "runs:/")
 
 
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A registered version of a model."""
+
+    number: int
+    run_id: str
+    """Run that trained it; empty for a version that was registered otherwise."""
+    aliases: tuple[str, ...]
+    tags: Mapping[str, str]
+
+
+def find_versions(name: str) -> tuple[Version, ...]:
+    """Return all versions of a registered model, the newest first; none when there is no model.
+
+    Raises
+    ------
+    TrackingError
+        MLflow cannot be reached.
+    """
+    with calling():
+        mlflow = client()
+        found = mlflow.search_registered_models(f"name = '{name}'")
+        if not found:
+            return ()
+        # A listing of versions leaves out their aliases.
+        aliases = found[0].aliases
+        versions = [
+            Version(
+                number=int(item.version),
+                run_id=item.run_id or "",
+                aliases=tuple(sorted(key for key, at in aliases.items() if at == item.version)),
+                tags=dict(item.tags),
+            )
+            for item in mlflow.search_model_versions(f"name = '{name}'")
+        ]
+    return tuple(sorted(versions, key=lambda version: -version.number))
+
+
 def register(run_id: str, name: str, alias: str, tags: Mapping[str, str] | None = None) -> int:
     """Make a registered version from the logged model of a run, and point an alias at it.
 
-    Called again for the same run, no second version is made.
+    Called again for the same run, no second version is made; its tags are brought up to date.
 
     Returns
     -------
@@ -38,6 +77,9 @@ def register(run_id: str, name: str, alias: str, tags: Mapping[str, str] | None 
             version = mlflow.create_model_version(
                 name, f"models:/{model_id}", run_id, tags=dict(tags or {}), model_id=model_id
             )
+        for key, value in (tags or {}).items():
+            if version.tags.get(key) != value:
+                mlflow.set_model_version_tag(name, version.version, key, value)
         mlflow.set_registered_model_alias(name, alias, version.version)
     return int(version.version)
 

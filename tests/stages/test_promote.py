@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from decloud_lib import tracking
+from decloud_lib import fingerprint, tracking
 from decloud_lib.errors import ConfigError, ModelFolderError
+from decloud_lib.fingerprint import Part
 from decloud_lib.models.store import load_model
 from decloud_lib.stages.promote import PromoteConfig, promote
 from decloud_lib.stages.train import TrainConfig, TrainResult, train
@@ -52,6 +53,23 @@ def test_a_promoted_network_is_loaded_by_its_alias(trained: TrainResult, tmp_pat
     # MLflow itself serves it too, with its own code.
     found = mlflow.pyfunc.load_model(result.model_uri).predict(inputs)["s2_estim"]
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_version_says_what_it_was_made_from(trained: TrainResult, tmp_path: Path) -> None:
+    parts = {name: Part(items={name: "1"}) for name in fingerprint.PARTS}
+    made_from = fingerprint.Fingerprint(**parts)
+    config = PromoteConfig(savedmodel=trained.savedmodel, run_id=trained.run_id)
+    promote(config)
+    assert made_from.changed_parts(tracking.find_versions("decloud")[0].tags) == fingerprint.PARTS
+    listing = fingerprint.write(made_from, str(tmp_path))
+    # The same network again, from data that led to the same samples: the version's tags follow.
+    promote(config.model_copy(update={"fingerprint": listing}))
+    (version,) = tracking.find_versions("decloud")
+    assert (version.number, version.run_id) == (1, trained.run_id)
+    assert version.aliases == ("champion",)
+    assert made_from.changed_parts(version.tags) == ()
+    assert fingerprint.read(version.tags[fingerprint.LISTING_TAG]) == made_from
+    assert tracking.find_versions("another") == ()
 
 
 def test_scores_that_are_no_number_are_refused(trained: TrainResult, tmp_path: Path) -> None:
