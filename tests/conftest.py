@@ -1,6 +1,7 @@
 """Fixtures for all tests: an isolated environment and buckets on real servers."""
 
 import itertools
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -110,3 +111,13 @@ def _fresh_bucket(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     uri = f"s3://test-{os.getpid()}-{next(_numbers)}"
     storage.create_bucket(uri)
     return uri
+
+
+@pytest.fixture
+def restored_log() -> Iterator[None]:
+    """Put the root logger back as it was: commands set it up."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)

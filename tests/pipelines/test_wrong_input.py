@@ -1,9 +1,8 @@
 """Wrong or missing input: one line and status 2 for a command, a failed task for a pipeline."""
 
 import json
-import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,15 +117,6 @@ PREPARATIONS = {"prepare-s1", "prepare-s2"}
 @pytest.fixture(params=KINDS)
 def wrong(request: pytest.FixtureRequest) -> Wrong:
     return KINDS[request.param]
-
-
-@pytest.fixture
-def restored_log() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 def good_input(root: Path) -> dict[str, str]:
