@@ -10,11 +10,20 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import batch, first_step, prepare, reconstruct, records, search, training
+from benchmarks import (
+    batch,
+    first_step,
+    prepare,
+    reconstruct,
+    records,
+    runtimes,
+    search,
+    training,
+)
 from benchmarks.results import Row, as_table, machine
 
 _PREPARATION = ("s2", "s1", "safe", "batch")
-_PARTS = (*_PREPARATION, "search", "records", "first-step", "training", "reconstruct")
+_PARTS = (*_PREPARATION, "search", "records", "first-step", "training", "reconstruct", "runtimes")
 
 
 def main() -> int:
@@ -28,6 +37,7 @@ def main() -> int:
         "first-step": lambda: first_step.bench_first_step(options.rounds),
         "training": lambda: training.bench_training(options.training_samples, options.rounds),
         "records": lambda: records.bench_records(options.records_samples, options.rounds),
+        "runtimes": lambda: runtimes.bench_runtimes(options.rounds),
         "reconstruct": lambda: _reconstruct_rows(options.reconstruct_size),
     }
     wanted = {"prepare": _PREPARATION, None: _PARTS}.get(options.only, (options.only,))

@@ -6,7 +6,6 @@ contract says is told from that; what a signature cannot tell is known of the pu
 the names of their layers, and measured otherwise.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from decloud_lib.errors import ModelFolderError, ShapeError
 from decloud_lib.models import registry
 from decloud_lib.models.contract import ModelContract, ModelInput, ModelOutput, margin_px
-from decloud_lib.models.keys import kind_of
+from decloud_lib.models.keys import canonical, kind_of
 from decloud_lib.models.measure import Probe, reach_px, total_stride
 from decloud_lib.models.registry import ModelDefinition, ModelSpec
 from decloud_lib.types import Array
@@ -28,12 +27,6 @@ from decloud_lib.types import Array
 GRAPH = "saved_model.pb"
 SERVE = "serving_default"
 
-#: Names of outputs in old exports, without the crop: those of layers that nobody had named.
-_HISTORIC = (
-    (re.compile(r"(tf\.math\.)?add(_\d+)?"), "s2_estim"),
-    (re.compile(r"tf\.concat(_\d+)?"), "s2_all_bands_estim"),
-)
-_CROP = re.compile(r"(.+?)(_pad\d+)?")
 #: Total stride of a published network -> a name of the graph that tells it, and one it lacks.
 _TOLD_BY = {
     32: (b"conv6_bn_relu", b"\0no such name"),
@@ -95,16 +88,6 @@ def derive_contract(folder: Path) -> ModelContract:
         reach_px=reach,
         margin_px=margin_px(reach, stride),
     )
-
-
-def canonical(name: str) -> str:
-    """Return our name of an output: `tf.concat_7_pad64` is `s2_all_bands_estim_pad64`."""
-    match = _CROP.fullmatch(name)
-    stem, crop = (match[1], match[2] or "") if match else (name, "")
-    for pattern, ours in _HISTORIC:
-        if pattern.fullmatch(stem):
-            return ours + crop
-    return name
 
 
 def serving(signature: Callable[..., _Tensors]) -> Callable[..., _Tensors]:

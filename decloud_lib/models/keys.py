@@ -1,5 +1,6 @@
-"""What the keys of a sample mean: bands, scale and resolution, by the prefix of the key."""
+"""What the keys of a sample mean, by their prefix, and how outputs of networks are named."""
 
+import re
 from dataclasses import dataclass
 
 from decloud_lib import bands
@@ -7,6 +8,13 @@ from decloud_lib import bands
 DEM = "dem"
 GAP_MASK = "s2_cld10m_gap"
 """Mask of another date, whose clouds are laid over the date `t`."""
+
+#: Names of outputs in old exports, without the crop: those of layers that nobody had named.
+_HISTORIC = (
+    (re.compile(r"(tf\.math\.)?add(_\d+)?"), "s2_estim"),
+    (re.compile(r"tf\.concat(_\d+)?"), "s2_all_bands_estim"),
+)
+_CROP = re.compile(r"(.+?)(_pad\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +69,13 @@ def is_image(key: str) -> bool:
         return bool(kind_of(key).bands)
     except ValueError:
         return False
+
+
+def canonical(name: str) -> str:
+    """Return our name of an output: `tf.concat_7_pad64` is `s2_all_bands_estim_pad64`."""
+    match = _CROP.fullmatch(name)
+    stem, crop = (match[1], match[2] or "") if match else (name, "")
+    for pattern, ours in _HISTORIC:
+        if pattern.fullmatch(stem):
+            return ours + crop
+    return name

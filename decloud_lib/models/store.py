@@ -18,7 +18,8 @@ from keras import ops
 from decloud_lib.bands import S2_SCALE
 from decloud_lib.errors import ModelFolderError, ShapeError
 from decloud_lib.models.contract import ModelContract, read_contract, write_contract
-from decloud_lib.models.foreign import SERVE, canonical, open_graph, serving
+from decloud_lib.models.foreign import SERVE, open_graph, serving
+from decloud_lib.models.keys import canonical
 from decloud_lib.models.registry import ModelDefinition, ModelSpec
 from decloud_lib.types import Array
 

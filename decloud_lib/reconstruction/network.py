@@ -5,27 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import lcm
-from typing import Protocol
 
 import numpy as np
 
 from decloud_lib.arrays.windows import partition, rounded_up
 from decloud_lib.errors import ConfigError, ModelFolderError
 from decloud_lib.models.contract import ModelContract
+from decloud_lib.models.runtimes import ReadyModel
 from decloud_lib.types import Array, Window
 
 logger = logging.getLogger(__name__)
-
-
-class Network(Protocol):
-    """A network that is ready to be used."""
-
-    @property
-    def contract(self) -> ModelContract:
-        """What goes in and comes out."""
-
-    def predict(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Return tensor name -> (N, H, W, C) float32 reflectance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +108,7 @@ class Caller:
         The network takes dates but looks at more than one pixel, or gives something else.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: ReadyModel) -> None:
         contract = network.contract
         self._network = network
         self._dates = frozenset(item.key for item in contract.inputs if not item.bands)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from decloud_lib import storage, tracking
 from decloud_lib.models.contract import ModelContract, read_contract
-from decloud_lib.reconstruction.network import Network
+from decloud_lib.models.runtimes import ReadyModel, RuntimeName, check_runtime, load_for
 
 logger = logging.getLogger(__name__)
 
@@ -21,13 +21,15 @@ class ModelInUse:
     ----------
     uri : what the user named
     contract : what goes in and comes out
+    runtime : what computes the network
     """
 
-    def __init__(self, uri: str, folder: Path) -> None:
+    def __init__(self, uri: str, folder: Path, runtime: RuntimeName = "tensorflow") -> None:
         self.uri = uri
+        self.runtime: RuntimeName = runtime
         self.contract: ModelContract = read_contract(folder)
         self._folder = folder
-        self._network: Network | None = None
+        self._network: ReadyModel | None = None
         self._files: tuple[storage.Entry, ...] | None = None
 
     def files(self) -> tuple[storage.Entry, ...]:
@@ -41,14 +43,11 @@ class ModelInUse:
             self._files = tuple(self._entry(path) for path in paths)
         return self._files
 
-    def network(self) -> Network:
+    def network(self) -> ReadyModel:
         """Return the network; takes seconds the first time."""
         if self._network is None:
-            # TensorFlow is imported only where a network really runs.
-            from decloud_lib.models.store import load_model
-
             start = time.monotonic()
-            self._network = load_model(self._folder)
+            self._network = load_for(self.runtime, self._folder)
             logger.info("loaded model %s in %.1f s", self.uri, time.monotonic() - start)
         return self._network
 
@@ -60,13 +59,16 @@ class ModelInUse:
 
 
 @contextmanager
-def open_model(uri: str) -> Iterator[ModelInUse]:
+def open_model(uri: str, runtime: RuntimeName = "tensorflow") -> Iterator[ModelInUse]:
     """Open a model by the URI of its folder, or `models:/name@alias`.
 
     Raises
     ------
     ModelFolderError, StorageError
         There is no such model, or its folder has no contract.
+    ConfigError
+        The runtime is not installed.
     """
+    check_runtime(runtime)
     with tracking.model_folder(uri) as folder:
-        yield ModelInUse(uri, folder)
+        yield ModelInUse(uri, folder, runtime)

@@ -122,7 +122,7 @@ def reconstruct(config: ReconstructConfig) -> ReconstructResult:
     OutputConflictError
         The output was made from something else, and `overwrite` is off.
     """
-    with open_model(config.savedmodel) as model:
+    with open_model(config.savedmodel, config.runtime) as model:
         return rebuild(config, model)
 
 

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from decloud_lib.config import StageConfig
 from decloud_lib.models.contract import ModelContract
+from decloud_lib.models.runtimes import RuntimeName
 from decloud_lib.raster.compose import EngineName, engine
 from decloud_lib.reconstruction.finish import NodataRule
 from decloud_lib.reconstruction.render import Rendering, tiling_of
@@ -47,12 +48,17 @@ class RenderOptions(StageConfig):
         description="What reads the images: rasterio, or an Orfeo ToolBox pipeline (`make otb` "
         "installs it). Both give the same image.",
     )
+    runtime: RuntimeName = Field(
+        default="tensorflow",
+        description="What computes the network: tensorflow, or openvino (on the CPU, where it is "
+        "installed). Both give the same image, within one stored unit.",
+    )
     readers: int = Field(default=2, ge=1, le=64, description="Threads that read ahead.")
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the output; how it is computed does not."""
         decisive = super().identity()
-        how = {"batch_size", "engine", "readers"}
+        how = {"batch_size", "engine", "readers", "runtime"}
         return {key: value for key, value in decisive.items() if key not in how}
 
     def rendering(self, contract: ModelContract) -> Rendering:

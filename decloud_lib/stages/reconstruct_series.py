@@ -78,7 +78,7 @@ def reconstruct_series(config: ReconstructSeriesConfig) -> ReconstructSeriesResu
     made: list[str] = []
     reused: list[str] = []
     skipped: list[Skipped] = []
-    with open_model(config.savedmodel) as model:
+    with open_model(config.savedmodel, config.runtime) as model:
         roles_of(model.contract)
         config.rendering(model.contract)
         check_outputs(model.contract, config.out_dir if config.with_20m_bands else None)

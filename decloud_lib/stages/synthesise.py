@@ -112,7 +112,7 @@ def synthesise(config: SynthesiseConfig) -> SynthesiseResult:
     OutputConflictError
         The output was made from something else, and `overwrite` is off.
     """
-    with open_model(config.savedmodel) as model:
+    with open_model(config.savedmodel, config.runtime) as model:
         return _synthesise(config, model)
 
 

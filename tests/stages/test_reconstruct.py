@@ -140,6 +140,17 @@ def test_windows_of_any_size_give_the_whole_image_result(
     assert np.abs(expected - found).max() <= 1
 
 
+def test_another_runtime_gives_the_same_image(tmp_path: Path, david: Path) -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    scene = full_scene(str(tmp_path / "prepared"), (90, 102))
+    images = [str(tmp_path / f"{runtime}.tif") for runtime in ("tensorflow", "openvino")]
+    reconstruct(config_of(scene, david, images[0], ts=48))
+    reconstruct(config_of(scene, david, images[1], ts=48, runtime="openvino"))
+    expected, found = (stored(image).astype(int) for image in images)
+    assert expected.std() > 50
+    assert np.abs(expected - found).max() <= 1
+
+
 def test_the_whole_image_equals_the_network_on_mirrored_arrays(tmp_path: Path, david: Path) -> None:
     from decloud_lib.arrays.windows import pad, trim
     from decloud_lib.models.store import load_model

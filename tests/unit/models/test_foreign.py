@@ -10,7 +10,7 @@ import tensorflow as tf
 from decloud_lib.errors import ModelFolderError
 from decloud_lib.models import registry
 from decloud_lib.models.contract import read_contract, write_contract
-from decloud_lib.models.foreign import canonical
+from decloud_lib.models.keys import canonical
 from decloud_lib.models.registry import ModelSpec
 from decloud_lib.models.store import load_model
 from tests.saved_models import OS2, PADS, Tensors, copy_of, export_foreign
