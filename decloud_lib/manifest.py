@@ -19,6 +19,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from decloud_lib import __version__, storage
+from decloud_lib.checksums import file_sha256
 from decloud_lib.config import StageConfig
 from decloud_lib.errors import OutputConflictError
 
@@ -143,10 +144,8 @@ def entries_by_content(uri: str, folder: Path) -> list[storage.Entry]:
     """
     entries = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
         name = storage.join(uri, path.relative_to(folder).as_posix())
-        entries.append(storage.Entry(name, path.stat().st_size, digest))
+        entries.append(storage.Entry(name, path.stat().st_size, file_sha256(path)))
     return entries
 
 

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -113,3 +114,20 @@ def wait_for_port(port: int, seconds: float = 10) -> None:
                 return
         time.sleep(0.05)
     raise TimeoutError(f"nothing listens on port {port} after {seconds} s")
+
+
+@contextmanager
+def mlflow_server(store: str, folder: Path) -> Iterator[str]:
+    """Serve an MLflow store on loopback; the artifacts lie in a folder."""
+    port = free_port()
+    command = [sys.executable, "-W", "ignore", "-m", "mlflow", "server", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--workers", "1", "--backend-store-uri", store]
+    command += ["--artifacts-destination", str(folder / "mlartifacts")]
+    with (folder / "mlflow-server.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        try:
+            wait_for_port(port, 60)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(20)

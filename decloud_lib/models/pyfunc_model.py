@@ -4,6 +4,8 @@ MLflow stores this file beside the model ("models from code"); nothing in this p
 and it imports nothing of this package, so a registered model needs TensorFlow and MLflow only.
 """
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -15,8 +17,13 @@ class _SavedModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     """Serves the signature `predict`: raw stored values in, reflectance out."""
 
     def load_context(self, context: Any) -> None:
-        """Load the SavedModel from the artifact `sm`."""
-        self._saved = tf.saved_model.load(context.artifacts["sm"])
+        """Load the SavedModel from the artifact `sm`, if its files are those of its checksums."""
+        folder = Path(context.artifacts["sm"])
+        for line in (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines():
+            digest, _, name = line.partition("  ")
+            if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
+                raise ValueError(f"{folder / name} changed since it was recorded; it is not loaded")
+        self._saved = tf.saved_model.load(str(folder))
         self._predict = self._saved.signatures["predict"]
 
     def predict(

@@ -1,13 +1,12 @@
 """A model folder in use: its contract at once, its network only when something must be computed."""
 
-import hashlib
 import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from decloud_lib import storage, tracking
+from decloud_lib import manifest, storage, tracking
 from decloud_lib.models.contract import ModelContract, read_contract
 from decloud_lib.models.runtimes import ReadyModel, RuntimeName, check_runtime, load_for
 
@@ -39,8 +38,7 @@ class ModelInUse:
         the hashes tell.
         """
         if self._files is None:
-            paths = sorted(path for path in self._folder.rglob("*") if path.is_file())
-            self._files = tuple(self._entry(path) for path in paths)
+            self._files = tuple(manifest.entries_by_content(self.uri, self._folder))
         return self._files
 
     def network(self) -> ReadyModel:
@@ -50,12 +48,6 @@ class ModelInUse:
             self._network = load_for(self.runtime, self._folder)
             logger.info("loaded model %s in %.1f s", self.uri, time.monotonic() - start)
         return self._network
-
-    def _entry(self, path: Path) -> storage.Entry:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        name = path.relative_to(self._folder).as_posix()
-        return storage.Entry(storage.join(self.uri, name), path.stat().st_size, digest)
 
 
 @contextmanager

@@ -83,7 +83,7 @@ def promote(config: PromoteConfig) -> PromoteResult:
     tags |= {f"score.{name}": f"{value:.6g}" for name, value in scores.items()}
     if config.fingerprint is not None:
         tags |= fingerprint.read(config.fingerprint).tags(config.fingerprint)
-    version = tracking.register(config.run_id, config.name, config.alias, tags)
+    version = tracking.register(config.run_id, config.name, config.alias, tags).number
     uri = f"models:/{config.name}@{config.alias}"
     logger.info("%s is version %d, of run %s", uri, version, config.run_id)
     return PromoteResult(uri, version)

@@ -1,6 +1,18 @@
 """Experiments, runs and registered models in MLflow; the only package that imports it."""
 
-from decloud_lib.tracking.models import Version, find_versions, is_tracked, model_folder, register
+from decloud_lib.tracking.models import is_tracked, model_folder
+from decloud_lib.tracking.registry import (
+    Version,
+    claim_alias,
+    describe,
+    drop_alias,
+    find_alias,
+    find_version,
+    find_versions,
+    point_alias,
+    register,
+    set_tags,
+)
 from decloud_lib.tracking.runs import Run, Tensors, has_run, metric_curves, open_run
 from decloud_lib.tracking.server import TrackingError, reach, tracking_uri
 
@@ -9,13 +21,20 @@ __all__ = [
     "Tensors",
     "TrackingError",
     "Version",
+    "claim_alias",
+    "describe",
+    "drop_alias",
+    "find_alias",
+    "find_version",
     "find_versions",
     "has_run",
     "is_tracked",
     "metric_curves",
     "model_folder",
     "open_run",
+    "point_alias",
     "reach",
     "register",
+    "set_tags",
     "tracking_uri",
 ]

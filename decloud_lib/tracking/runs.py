@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from decloud_lib import storage
+from decloud_lib import checksums, storage
+from decloud_lib.tracking.registry import DIGEST_TAG
 from decloud_lib.tracking.server import TrackingError, artifact_location, calling, client, connect
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Run:
         Parameters
         ----------
         folder
-            SavedModel and contract; stored as they are.
+            SavedModel and contract; stored as they are, with their digest as a tag.
         name
             Name of the logged model.
         inputs, outputs
@@ -130,6 +131,7 @@ class Run:
                 artifacts={ARTIFACT: str(folder)},
                 signature=ModelSignature(*schemas),
                 pip_requirements=[f"mlflow=={version('mlflow')}", *requirements],
+                tags={DIGEST_TAG: checksums.folder_digest(folder)},
             )
         return str(info.model_id)
 

@@ -61,10 +61,10 @@ def test_a_run_goes_on_and_a_failure_is_marked(mlflow_store: str) -> None:
 
 def test_a_model_is_registered_once_per_run(mlflow_store: str, tmp_path: Path) -> None:
     first = record_model(tmp_path / "one", "one")
-    assert tracking.register(first, "decloud", "champion") == 1
-    assert tracking.register(first, "decloud", "champion") == 1
+    assert tracking.register(first, "decloud", "champion").number == 1
+    assert tracking.register(first, "decloud", "champion").number == 1
     second = record_model(tmp_path / "two", "two")
-    assert tracking.register(second, "decloud", "champion", {"score": "1"}) == 2
+    assert tracking.register(second, "decloud", "champion", {"score": "1"}).number == 2
     for uri, text in {
         "models:/decloud@champion": "two",
         "models:/decloud/1": "one",
