@@ -3,20 +3,23 @@
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from decloud_lib import bands, manifest, storage
 from decloud_lib.errors import ConfigError
 from decloud_lib.models.contract import ModelContract, ModelOutput
-from decloud_lib.raster.compose import Engine
+from decloud_lib.raster.compose import EngineName, engine
 from decloud_lib.raster.write import RasterProfile, create_raster
 from decloud_lib.reconstruction import stream
 from decloud_lib.reconstruction.finish import CLOSING_PX, Finish, NodataRule
 from decloud_lib.reconstruction.keep import KeepClear, Kept, Quality, QualityOf, extra_keys
 from decloud_lib.reconstruction.network import Caller, Tiling, make_tiling
+from decloud_lib.reconstruction.pipeline import Reader
+from decloud_lib.reconstruction.processes import ProcessReader
 from decloud_lib.reconstruction.readers import ReaderPool
 from decloud_lib.reconstruction.served import ModelInUse
 from decloud_lib.reconstruction.sources import SceneReader, Source
-from decloud_lib.types import Grid
+from decloud_lib.types import Array, Grid, Window
 
 _QUALITY = RasterProfile(
     ("quality",),
@@ -39,7 +42,7 @@ class Rendering:
     erosion_px: int
     batch_size: int
     readers: int
-    engine: Engine
+    engine: EngineName
     keep: KeepClear | None = None
     """Keep clear observed pixels."""
     quality: str | None = None
@@ -107,7 +110,7 @@ def render(
     """
     caller = Caller(model.network())
     keys = model.contract.input_keys + (extra_keys(how.keep.observed) if how.keep else ())
-    readers = [SceneReader(sources, keys, ReaderPool(grid, how.engine)) for _ in range(how.readers)]
+    readers = open_readers(sources, keys, grid, how)
     batches = how.tiling.batches(grid.shape, how.batch_size)
     with ExitStack() as stack:
         targets = []
@@ -123,6 +126,25 @@ def render(
                 quality = QualityOf(finish, how.keep)
                 targets.append(stream.Target(quality, stack.enter_context(writer), number))
         stream.run(readers, caller, targets, batches, how.tiling)
+
+
+def open_readers(
+    sources: Sequence[Source], keys: tuple[str, ...], grid: Grid, how: Rendering
+) -> list[Reader[Window, dict[str, Array]]]:
+    """Return what reads windows of a scene, one per thread.
+
+    Several readers of the Orfeo ToolBox are processes of their own: its calls exclude each other.
+    """
+    make = partial(_scene_reader, sources, keys, grid, how.engine)
+    if how.engine == "otb" and how.readers > 1:
+        return [ProcessReader(make) for _ in range(how.readers)]
+    return [make() for _ in range(how.readers)]
+
+
+def _scene_reader(
+    sources: Sequence[Source], keys: tuple[str, ...], grid: Grid, name: EngineName
+) -> SceneReader:
+    return SceneReader(sources, keys, ReaderPool(grid, engine(name)))
 
 
 def model_tags(model: ModelInUse) -> dict[str, str]:

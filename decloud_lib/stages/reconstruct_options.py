@@ -53,7 +53,12 @@ class RenderOptions(StageConfig):
         description="What computes the network: tensorflow, or openvino (on the CPU, where it is "
         "installed). Both give the same image, within one stored unit.",
     )
-    readers: int = Field(default=2, ge=1, le=64, description="Threads that read ahead.")
+    readers: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="What reads ahead: threads, or processes with --engine otb.",
+    )
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the output; how it is computed does not."""
@@ -69,6 +74,7 @@ class RenderOptions(StageConfig):
         ConfigError
             Window or margin do not suit the model, or the engine is not installed.
         """
+        engine(self.engine)  # told before work starts where it is not installed
         tiling, erosion_px = tiling_of(contract, self.ts, self.pad, self.nodata_mask)
         return Rendering(
             tiling,
@@ -76,7 +82,7 @@ class RenderOptions(StageConfig):
             erosion_px,
             self.batch_size,
             self.readers,
-            engine(self.engine),
+            self.engine,
         )
 
 
