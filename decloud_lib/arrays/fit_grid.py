@@ -7,7 +7,7 @@ each window. Memory depends on the number of cells, 65 kB each with four bands.
 import numpy as np
 
 from decloud_lib.arrays import fitting
-from decloud_lib.arrays.fitting import FOLDS, FitSums
+from decloud_lib.arrays.fitting import FitSums
 from decloud_lib.errors import ShapeError
 from decloud_lib.types import Array, Window
 
@@ -21,15 +21,11 @@ class FitGrid:
     ----------
     shape
         Rows and columns of the image, pixels.
-    features, bands
-        Columns of the features, and bands that are estimated.
     cell_px
         Side of a cell, pixels, a multiple of 16 so that every cell holds all folds.
     """
 
-    def __init__(
-        self, shape: tuple[int, int], features: int, bands: int, cell_px: int = CELL_PX
-    ) -> None:
+    def __init__(self, shape: tuple[int, int], cell_px: int = CELL_PX) -> None:
         if min(shape) < 1 or cell_px < 1 or cell_px % (2 * fitting.FOLD_BLOCK_PX):
             raise ShapeError(
                 f"an image of {shape} px in cells of {cell_px} px; expected at least one pixel and "
@@ -37,11 +33,7 @@ class FitGrid:
             )
         self.cell_px = cell_px
         self.cells = (-(-shape[0] // cell_px), -(-shape[1] // cell_px))
-        self._sums = FitSums(
-            np.zeros((*self.cells, FOLDS, features, features)),
-            np.zeros((*self.cells, FOLDS, features, bands)),
-            np.zeros((*self.cells, FOLDS, bands)),
-        )
+        self._sums: dict[tuple[int, int], FitSums] = {}
 
     def add(self, features: Array, difference: Array, visible: Array, window: Window) -> None:
         """Add one block; blocks must not overlap. See `fitting.accumulate`."""
@@ -49,26 +41,32 @@ class FitGrid:
             for col in self._cells_of(window.col, window.width):
                 rows = self._part(row, window.row, window.height)
                 cols = self._part(col, window.col, window.width)
+                origin = (window.row + rows.start, window.col + cols.start)
                 found = fitting.accumulate(
-                    features[rows, cols],
-                    difference[rows, cols],
-                    visible[rows, cols],
-                    (window.row + rows.start, window.col + cols.start),
+                    features[rows, cols], difference[rows, cols], visible[rows, cols], origin
                 )
-                self._sums.gram[row, col] += found.gram
-                self._sums.cross[row, col] += found.cross
-                self._sums.energy[row, col] += found.energy
+                self.put(origin, found)
+
+    def put(self, pixel: tuple[int, int], sums: FitSums) -> None:
+        """Add the sums over a part of the cell that holds a pixel."""
+        cell = (pixel[0] // self.cell_px, pixel[1] // self.cell_px)
+        self._sums[cell] = self._sums[cell] + sums if cell in self._sums else sums
 
     def solve(self) -> "FittedGrid":
         """Fit each cell with its eight neighbours, which count half and a quarter."""
-        pooled = FitSums(
-            *(_pooled(part) for part in (self._sums.gram, self._sums.cross, self._sums.energy))
-        )
+        pooled = FitSums(*(_pooled(self._stacked(name)) for name in ("gram", "cross", "energy")))
         rows = [
             fitting.solve(FitSums(pooled.gram[row], pooled.cross[row], pooled.energy[row]))
             for row in range(self.cells[0])
         ]
         return FittedGrid(np.stack(rows), self.cell_px)
+
+    def _stacked(self, name: str) -> Array:
+        first = getattr(next(iter(self._sums.values())), name)
+        stacked = np.zeros((*self.cells, *first.shape))
+        for cell, sums in self._sums.items():
+            stacked[cell] = getattr(sums, name)
+        return stacked
 
     def _cells_of(self, start: int, size: int) -> range:
         return range(start // self.cell_px, (start + size - 1) // self.cell_px + 1)

@@ -39,6 +39,20 @@ class Neighbours:
         return np.asarray(self.before + (self.after - self.before) * self.ratio)
 
 
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What was seen of the ground before a date, or after it, per pixel."""
+
+    nearest: Array
+    """(H, W, B) float32, 0 where not found."""
+    second: Array
+    """(H, W, B) float32, the one beyond it; the nearest again where there is none."""
+    distance: Array
+    """(H, W) float, time from the nearest to the date, 0 or more, in any one unit."""
+    found: Array
+    """(H, W) bool."""
+
+
 def find_neighbours(
     images: Sequence[Array], usable: Sequence[Array], days: Sequence[float | Array]
 ) -> Neighbours:
@@ -71,21 +85,23 @@ def find_neighbours(
     stack[~masks] = 0.0
     past = _nearest_two(stack, masks & (times <= 0), -times)
     future = _nearest_two(stack, masks & (times > 0), times)
-    before, before_2, since, has_before = past
-    after, after_2, until, has_after = future
-    only_after, only_before = (
-        (has_after & ~has_before)[..., None],
-        (has_before & ~has_after)[..., None],
-    )
-    span = np.where(since + until > 0, since + until, 1.0)
-    ratio = np.where(has_before & has_after, since / span, 0.0)
+    return between(past, future)
+
+
+def between(past: Side, future: Side) -> Neighbours:
+    """Join what was seen before and after a date; one side stands in for the other."""
+    only_after = (future.found & ~past.found)[..., None]
+    only_before = (past.found & ~future.found)[..., None]
+    span = past.distance + future.distance
+    ratio = past.distance / np.where(span > 0, span, 1.0)
+    ratio = np.where(past.found & future.found, ratio, 0.0)
     return Neighbours(
-        before=np.where(only_after, after, before),
-        before_2=np.where(only_after, after_2, before_2),
-        after=np.where(only_before, before, after),
-        after_2=np.where(only_before, before_2, after_2),
+        before=np.where(only_after, future.nearest, past.nearest),
+        before_2=np.where(only_after, future.second, past.second),
+        after=np.where(only_before, past.nearest, future.nearest),
+        after_2=np.where(only_before, past.second, future.second),
         ratio=ratio[..., None].astype(np.float32),
-        found=has_before | has_after,
+        found=past.found | future.found,
     )
 
 
@@ -106,8 +122,7 @@ def local_mean(pixels: Array, known: Array) -> Array:
     return np.asarray(_box_sum(pixels * known[..., None]) / np.maximum(weights, 1.0))
 
 
-def _nearest_two(stack: Array, masks: Array, distance: Array) -> tuple[Array, Array, Array, Array]:
-    """Return the nearest image, the second one, the distance of the nearest, and where it is."""
+def _nearest_two(stack: Array, masks: Array, distance: Array) -> Side:
     far = np.where(masks, distance, np.inf)
     order = np.argsort(far, axis=0, kind="stable")
     first = order[0]
@@ -119,7 +134,7 @@ def _nearest_two(stack: Array, masks: Array, distance: Array) -> tuple[Array, Ar
     near = np.where(found[..., None], stack[first, rows, cols], np.float32(0))
     nearer = np.take_along_axis(far, first[None], axis=0)[0]
     next_one = np.where(found[..., None], stack[second, rows, cols], np.float32(0))
-    return near, next_one, np.where(found, nearer, 0.0), found
+    return Side(near, next_one, np.where(found, nearer, 0.0), found)
 
 
 def _box_sum(pixels: Array) -> Array:

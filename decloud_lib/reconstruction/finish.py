@@ -32,12 +32,15 @@ class Finish:
         `historic` = the existing system's: gaps of the 10 m images are closed (5 px), then all
         pixels within `erosion_px` of one without data are taken away
     erosion_px : see `rule`; the margin must reach 10 px farther
+    shown_by : keys of images of which one that shows the ground is enough; empty = no image may be
+        without data
     """
 
     margin_px: int
     factor: int = 1
     rule: NodataRule = "required"
     erosion_px: int = 0
+    shown_by: tuple[str, ...] = ()
 
     def place(self, window: Window) -> Window:
         """Return where a window of 10 m pixels lies in this output: its whole pixels."""
@@ -87,7 +90,7 @@ class Finish:
 
     def nodata(self, window: Window, inputs: Mapping[str, Array]) -> Array:
         """Return (H, W) bool of 10 m pixels, True = no data by the rule, without the margin."""
-        masks = [
+        masks = self._one_of(inputs) or [
             all_nodata(pixels, nodata).repeat(factor, axis=0).repeat(factor, axis=1)
             for key, pixels in sorted(inputs.items())
             for nodata, factor in [_nodata_of(key)]
@@ -100,6 +103,15 @@ class Finish:
             return _none(window.shape)
         valid = close_mask(~np.logical_or.reduce(masks), CLOSING_PX)
         return ~trim(erode_mask(valid, self.erosion_px), self.margin_px, window.shape)
+
+    def _one_of(self, inputs: Mapping[str, Array]) -> list[Array]:
+        """Return where none of the images of `shown_by` shows the ground, as a list."""
+        hidden = []
+        for key in self.shown_by:
+            lost = all_nodata(inputs[key], bands.S2_NODATA)
+            mask = inputs.get(key.replace("s2_", "s2_cld10m_"))
+            hidden.append(lost if mask is None else lost | (mask[..., 0] != 0))
+        return [np.logical_and.reduce(hidden)] if hidden else []
 
 
 def _none(shape: tuple[int, int]) -> Array:

@@ -7,7 +7,8 @@ from decloud_lib import storage
 from decloud_lib.errors import ConfigError, GridMismatchError
 from decloud_lib.raster.products.prepared import PreparedS1, PreparedS2, open_s1, open_s2
 from decloud_lib.raster.views import stored_files
-from decloud_lib.reconstruction.inputs import SceneInputs, Search, choose
+from decloud_lib.reconstruction.five_dates import PARTIAL
+from decloud_lib.reconstruction.inputs import SceneInputs, Search, choose, choose_some
 
 _CHOSEN = frozenset({"s1_tm1", "s2_tm1", "s1_t", "s1_tp1", "s2_tp1"})
 
@@ -80,7 +81,8 @@ def gather(
     found = candidates(inputs.target.tile) if wanted else None
     if found is None:
         return inputs
-    chosen = choose(inputs.target, found.s1, found.s2, search, wanted)
+    choice = choose_some if PARTIAL in roles else choose
+    chosen = choice(inputs.target, found.s1, found.s2, search, wanted)
     return replace(
         inputs,
         s2_before=inputs.s2_before or chosen.s2_before,

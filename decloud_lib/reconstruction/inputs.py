@@ -87,13 +87,14 @@ def spans_of_layout(layout: Mapping[str, Any] | None) -> tuple[Span, Span]:
     Parameters
     ----------
     layout
-        The acquisition layout in its JSON form; the acquisitions `tm1` and `tp1` count.
+        The acquisition layout in its JSON form; the acquisitions `tm1` and `tp1` count, and `tm2`
+        and `tp2` where it has them.
 
     Returns
     -------
-    The spans of `tm1` and `tp1`; 0 to 30 days where the layout does not say.
+    The spans before and after; 0 to 30 days where the layout does not say.
     """
-    return _span(layout, "tm1"), _span(layout, "tp1")
+    return _joined(layout, "tm1", "tm2"), _joined(layout, "tp1", "tp2")
 
 
 def replace_span(span: Span, min_days: float | None, max_days: float | None) -> Span:
@@ -151,21 +152,63 @@ def choose(
     return SceneInputs(target=target, **sides)
 
 
+def choose_some(
+    target: PreparedS2,
+    s1: Sequence[PreparedS1],
+    s2: Sequence[PreparedS2],
+    search: Search,
+    roles: frozenset[str],
+) -> SceneInputs:
+    """Choose the dates around for a model that does without a side, and without SAR images.
+
+    Before and after: the 12 closest optical dates within the span, and all SAR images within the
+    gap of one of them or of the date. Parameters as for `choose`.
+
+    Raises
+    ------
+    NoSampleError
+        Both sides are needed and stay empty.
+    """
+    others = [item for item in s2 if item.name != target.name]
+    gap_ms = round(search.max_gap_hours * 3_600_000)
+    before, after = (
+        _within(target, others, span, sign)[:MAX_DATES] if f"s2_{suffix}" in roles else []
+        for suffix, span, sign in (("tm1", search.before, -1), ("tp1", search.after, 1))
+    )
+    if {"s2_tm1", "s2_tp1"} <= roles and not before and not after:
+        raise _no_date(target, others, f"{search.before} before or {search.after} after")
+    return SceneInputs(
+        target=target,
+        s2_before=tuple(before),
+        s1_before=_sar_beside(before, s1, gap_ms),
+        s1=_sar_beside([target], s1, gap_ms),
+        s2_after=tuple(after),
+        s1_after=_sar_beside(after, s1, gap_ms),
+    )
+
+
 def _side(
+    target: PreparedS2, others: Sequence[PreparedS2], span: Span, sign: int
+) -> list[PreparedS2]:
+    found = _within(target, others, span, sign)
+    if not found:
+        raise _no_date(target, others, f"{span} {'before' if sign < 0 else 'after'}")
+    return found
+
+
+def _within(
     target: PreparedS2, others: Sequence[PreparedS2], span: Span, sign: int
 ) -> list[PreparedS2]:
     low, high = (round(days * 86_400_000) for days in (span.min_days, span.max_days))
     low = max(low, 1)  # strictly before or after
-    bounds = (low, high) if sign > 0 else (-high, -low)
-    found = _nearest(target, others, len(others), bounds)
-    if not found:
-        word = "before" if sign < 0 else "after"
-        raise NoSampleError(
-            f"no S2 date {span} {word} {_when(target)} ({target.name}); found "
-            f"{_listed(others)}; "
-            + ("prepare more dates or widen --min-days and --max-days" if others else _CHECK_S2)
-        )
-    return found
+    return _nearest(target, others, len(others), (low, high) if sign > 0 else (-high, -low))
+
+
+def _no_date(target: PreparedS2, others: Sequence[PreparedS2], where: str) -> NoSampleError:
+    return NoSampleError(
+        f"no S2 date {where} {_when(target)} ({target.name}); found {_listed(others)}; "
+        + ("prepare more dates or widen --min-days and --max-days" if others else _CHECK_S2)
+    )
 
 
 def _with_sar(
@@ -179,8 +222,15 @@ def _with_sar(
             f"{_listed(optical)} around {_when(target)}; found S1 {_listed(s1)}; "
             + ("prepare more S1 dates or raise --maxgap" if s1 else _CHECK_S1)
         )
-    used = {sar.uri: sar for item in kept for sar in partners[item.name]}
-    return kept, tuple(sorted(used.values(), key=lambda item: (item.acquired, item.uri)))
+    return kept, _sar_beside(kept, s1, gap_ms)
+
+
+def _sar_beside(
+    optical: Sequence[PreparedS2], s1: Sequence[PreparedS1], gap_ms: int
+) -> tuple[PreparedS1, ...]:
+    found = (_nearest(item, s1, MAX_DATES, (-gap_ms, gap_ms)) for item in optical)
+    used = {sar.uri: sar for partners in found for sar in partners}
+    return tuple(sorted(used.values(), key=lambda item: (item.acquired, item.uri)))
 
 
 def _sar_at(target: PreparedS2, s1: Sequence[PreparedS1], gap_ms: int) -> tuple[PreparedS1, ...]:
@@ -203,6 +253,13 @@ def _nearest(
 ) -> list[Dated]:
     positions = nearest(times_ms(items), milliseconds(around.acquired), count, bounds)
     return [items[position] for position in positions]
+
+
+def _joined(layout: Mapping[str, Any] | None, *names: str) -> Span:
+    """Return the shortest span that holds those of all these acquisitions that the layout has."""
+    known = [name for name in names if name in (layout or {})] or names[:1]
+    spans = [_span(layout, name) for name in known]
+    return Span(min(span.min_days for span in spans), max(span.max_days for span in spans))
 
 
 def _span(layout: Mapping[str, Any] | None, name: str) -> Span:

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import lcm
+from typing import Protocol
 
 import numpy as np
 
 from decloud_lib.arrays.windows import partition, rounded_up
 from decloud_lib.errors import ConfigError, ModelFolderError
-from decloud_lib.models.contract import ModelContract
+from decloud_lib.models.contract import ModelContract, ModelOutput
 from decloud_lib.models.runtimes import ReadyModel
 from decloud_lib.types import Array, Window
 
@@ -91,34 +92,59 @@ def make_tiling(contract: ModelContract, window_px: int, margin_px: int | None) 
     return Tiling(window_px, margin, multiple)
 
 
+class Estimator(Protocol):
+    """Estimates windows: a network, or a formula."""
+
+    @property
+    def input_keys(self) -> tuple[str, ...]:
+        """What it must be given."""
+
+    @property
+    def outputs(self) -> tuple[ModelOutput, ...]:
+        """What it gives: 10 m bands, then 20 m bands where it has them."""
+
+    def __call__(
+        self, windows: Sequence[Window], readings: Sequence[Mapping[str, Array]]
+    ) -> list[Array]:
+        """Estimate a batch.
+
+        Parameters
+        ----------
+        windows
+            Where the readings were taken, margin included.
+        readings
+            Per window, (H, W, C) stored values by key, all of one shape.
+
+        Returns
+        -------
+        (N, H, W, C) float32 reflectance of each output, in their order.
+        """
+
+
 class Caller:
     """Calls a network on a batch of windows.
 
     Attributes
     ----------
+    input_keys : tuple of str
+        What it must be given.
     outputs : tuple of ModelOutput
         What it gives: 10 m bands, then 20 m bands where the network has them.
 
-    A network without a reach may take dates: one number per sample, while a mosaic has one per
-    pixel. Its pixels do not look at each other, so each becomes a sample of 1 x 1 px.
+    A network takes one date per sample, while a mosaic has one per pixel. Where the pixels of a
+    network do not look at each other, each becomes a sample of 1 x 1 px.
 
     Raises
     ------
     ModelFolderError
-        The network takes dates but looks at more than one pixel, or gives something else.
+        The network gives something else.
     """
 
     def __init__(self, network: ReadyModel) -> None:
         contract = network.contract
         self._network = network
         self._dates = frozenset(item.key for item in contract.inputs if not item.bands)
-        same_size = all(item.factor == 1 for item in contract.inputs)
-        if self._dates and (contract.reach_px or contract.stride != 1 or not same_size):
-            raise ModelFolderError(
-                f"model {contract.name} takes one date per sample ({', '.join(sorted(self._dates))}"
-                f") but looks {contract.reach_px} px around each pixel; a mosaic of several dates "
-                "cannot be given to it: use a model without dates"
-            )
+        self.input_keys = contract.input_keys
         self.outputs = contract.outputs
         if [item.factor for item in self.outputs] not in ([1], [1, 2]):
             found = ", ".join(f"{item.tensor} at {10 * item.factor} m" for item in self.outputs)
@@ -127,36 +153,46 @@ class Caller:
                 "and at most one more at 20 m"
             )
 
-    def __call__(self, readings: Sequence[Mapping[str, Array]]) -> list[Array]:
-        """Estimate a batch.
+    def __call__(
+        self, windows: Sequence[Window], readings: Sequence[Mapping[str, Array]]
+    ) -> list[Array]:
+        """Estimate a batch; see `Estimator`.
 
-        Parameters
-        ----------
-        readings
-            Per window, (H, W, C) stored values by key, all of one shape.
-
-        Returns
-        -------
-        (N, H, W, C) float32 reflectance of each output of the contract, in its order.
+        Raises
+        ------
+        ModelFolderError
+            The network looks at more than one pixel, and these have several dates.
         """
-        keys = self._network.contract.input_keys
+        del windows
         stacked = {
             key: _stacked([reading[key] for reading in readings], key in self._dates)
-            for key in keys
+            for key in self.input_keys
         }
         tensors = [item.tensor for item in self.outputs]
-        if not self._dates:
-            found = self._network.predict(stacked)
+        if all(stacked[key].shape[1:] == (1, 1, 1) for key in self._dates):
+            numbers = {key: stacked[key].reshape(-1) for key in self._dates}
+            found = self._network.predict(stacked | numbers)
             return [found[tensor] for tensor in tensors]
+        self._check_pixels()
         shape = next(value.shape[:3] for key, value in stacked.items() if key not in self._dates)
         pixels = {
-            key: value.reshape(-1)
+            key: np.broadcast_to(value, (*shape, 1)).reshape(-1)
             if key in self._dates
             else value.reshape(-1, 1, 1, value.shape[3])
             for key, value in stacked.items()
         }
         found = self._network.predict(pixels)
         return [found[tensor].reshape(*shape, -1) for tensor in tensors]
+
+    def _check_pixels(self) -> None:
+        contract = self._network.contract
+        same_size = all(item.factor == 1 for item in contract.inputs)
+        if contract.reach_px or contract.stride != 1 or not same_size:
+            raise ModelFolderError(
+                f"model {contract.name} takes one date per sample ({', '.join(sorted(self._dates))}"
+                f") but looks {contract.reach_px} px around each pixel; a mosaic of several dates "
+                "cannot be given to it: use a model without dates"
+            )
 
 
 def _stacked(arrays: Sequence[Array], is_date: bool) -> Array:  # noqa: FBT001 - private, by position

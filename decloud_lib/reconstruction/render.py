@@ -11,7 +11,9 @@ from decloud_lib.models.contract import ModelContract, ModelOutput
 from decloud_lib.raster.compose import EngineName, engine
 from decloud_lib.raster.write import RasterProfile, create_raster
 from decloud_lib.reconstruction import stream
+from decloud_lib.reconstruction.closed_form import RegionalFit, closed_form
 from decloud_lib.reconstruction.finish import CLOSING_PX, Finish, NodataRule
+from decloud_lib.reconstruction.five_dates import shown_by
 from decloud_lib.reconstruction.keep import KeepClear, Kept, Quality, QualityOf, extra_keys
 from decloud_lib.reconstruction.network import Caller, Tiling, make_tiling
 from decloud_lib.reconstruction.pipeline import Reader
@@ -108,14 +110,18 @@ def render(
     tags
         Metadata of the images.
     """
-    caller = Caller(model.network())
-    keys = model.contract.input_keys + (extra_keys(how.keep.observed) if how.keep else ())
+    formula = closed_form(model.contract, grid.shape)
+    estimator = formula or Caller(model.network())
+    keys = estimator.input_keys + (extra_keys(how.keep.observed) if how.keep else ())
+    if isinstance(formula, RegionalFit):
+        formula.learn(open_readers(sources, keys, grid, how))
     readers = open_readers(sources, keys, grid, how)
     batches = how.tiling.batches(grid.shape, how.batch_size)
     with ExitStack() as stack:
         targets = []
-        for number, item in enumerate(caller.outputs):
-            finish = Finish(how.tiling.margin_px, item.factor, how.rule, how.erosion_px)
+        enough = shown_by(model.contract, composed=formula is not None)
+        for number, item in enumerate(estimator.outputs):
+            finish = Finish(how.tiling.margin_px, item.factor, how.rule, how.erosion_px, enough)
             if item.factor in outputs:
                 own = grid.coarsened(item.factor)
                 writer = create_raster(outputs[item.factor], own, _profile(item), tags)
@@ -125,7 +131,7 @@ def render(
                 writer = create_raster(how.quality, grid, _QUALITY, tags)
                 quality = QualityOf(finish, how.keep)
                 targets.append(stream.Target(quality, stack.enter_context(writer), number))
-        stream.run(readers, caller, targets, batches, how.tiling)
+        stream.run(readers, estimator, targets, batches, how.tiling)
 
 
 def open_readers(

@@ -8,6 +8,13 @@ from decloud_lib.arrays.pairing import Pair, nearest, ordered, pairs_within_gap
 from decloud_lib.errors import ConfigError, ModelFolderError, NoSampleError
 from decloud_lib.models.contract import ModelContract
 from decloud_lib.raster.products.prepared import PreparedS1, PreparedS2
+from decloud_lib.reconstruction.closed_form import CONTRACTS
+from decloud_lib.reconstruction.five_dates import (
+    ROLES,
+    composed_sources,
+    single_date_sources,
+    takes_five_dates,
+)
 from decloud_lib.reconstruction.inputs import SceneInputs, milliseconds, times_ms
 from decloud_lib.reconstruction.sources import (
     Date,
@@ -41,6 +48,8 @@ def roles_of(contract: ModelContract) -> frozenset[str]:
     ModelFolderError
         The network takes something that cannot be made out of prepared products.
     """
+    if takes_five_dates(contract):
+        return ROLES
     unknown = [key for key in contract.input_keys if key not in SERVABLE_KEYS]
     if unknown:
         raise ModelFolderError(
@@ -82,13 +91,14 @@ def make_sources(
     ModelFolderError
         The network takes something that cannot be made.
     """
+    if takes_five_dates(contract):
+        return _five_dates(contract, inputs, max_gap_hours)
     roles = roles_of(contract)
     target = inputs.target
     now_ms = milliseconds(target.acquired)
     sources: list[Source] = []
-    for key in ("s2_timestamp_t", "s2_timestamp_target"):
-        if key in roles:
-            sources.append(Date(key, now_ms))
+    dates = roles & {"s2_timestamp_t", "s2_timestamp_target"}
+    sources += [Date(key, now_ms) for key in sorted(dates)]
     if "s2_t" in roles:
         sources.append(Single("s2_t", s2_image(target.stack_10m)))
     if "s2_20m_t" in roles:
@@ -116,6 +126,16 @@ def make_sources(
                 )
             )
     return sources
+
+
+def _five_dates(contract: ModelContract, inputs: SceneInputs, max_gap_hours: float) -> list[Source]:
+    if not inputs.s2_before and not inputs.s2_after:
+        raise ConfigError(
+            f"model {contract.name} needs S2 images before or after the date; "
+            "give --il-s2before, --il-s2after or --s2-dir"
+        )
+    sources = composed_sources if contract.name in CONTRACTS else single_date_sources
+    return sources(inputs, max_gap_hours)
 
 
 def _sar_mosaic(

@@ -9,12 +9,15 @@ from pathlib import Path
 from decloud_lib import manifest, storage, tracking
 from decloud_lib.models.contract import ModelContract, read_contract
 from decloud_lib.models.runtimes import ReadyModel, RuntimeName, check_runtime, load_for
+from decloud_lib.reconstruction.closed_form import CONTRACTS
 
 logger = logging.getLogger(__name__)
 
 
 class ModelInUse:
     """A model folder; loads the network once, when it is first asked for.
+
+    Models without a network need no folder: `linear_gap_filling` and others are known by name.
 
     Attributes
     ----------
@@ -23,10 +26,10 @@ class ModelInUse:
     runtime : what computes the network
     """
 
-    def __init__(self, uri: str, folder: Path, runtime: RuntimeName = "tensorflow") -> None:
+    def __init__(self, uri: str, folder: Path | None, runtime: RuntimeName = "tensorflow") -> None:
         self.uri = uri
         self.runtime: RuntimeName = runtime
-        self.contract: ModelContract = read_contract(folder)
+        self.contract: ModelContract = CONTRACTS[uri] if folder is None else read_contract(folder)
         self._folder = folder
         self._network: ReadyModel | None = None
         self._files: tuple[storage.Entry, ...] | None = None
@@ -38,12 +41,14 @@ class ModelInUse:
         the hashes tell.
         """
         if self._files is None:
-            self._files = tuple(manifest.entries_by_content(self.uri, self._folder))
+            folder = self._folder
+            self._files = tuple(manifest.entries_by_content(self.uri, folder)) if folder else ()
         return self._files
 
     def network(self) -> ReadyModel:
         """Return the network; takes seconds the first time."""
         if self._network is None:
+            assert self._folder is not None
             start = time.monotonic()
             self._network = load_for(self.runtime, self._folder)
             logger.info("loaded model %s in %.1f s", self.uri, time.monotonic() - start)
@@ -52,7 +57,7 @@ class ModelInUse:
 
 @contextmanager
 def open_model(uri: str, runtime: RuntimeName = "tensorflow") -> Iterator[ModelInUse]:
-    """Open a model by the URI of its folder, or `models:/name@alias`.
+    """Open a model by the URI of its folder, by `models:/name@alias`, or by name.
 
     Raises
     ------
@@ -62,5 +67,8 @@ def open_model(uri: str, runtime: RuntimeName = "tensorflow") -> Iterator[ModelI
         The runtime is not installed.
     """
     check_runtime(runtime)
+    if uri in CONTRACTS:
+        yield ModelInUse(uri, None)
+        return
     with tracking.model_folder(uri) as folder:
         yield ModelInUse(uri, folder, runtime)

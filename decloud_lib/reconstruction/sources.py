@@ -26,7 +26,7 @@ class Source(Protocol):
     def read(self, pool: ReaderPool, window: Window) -> dict[str, Array]:
         """Return (H, W, C) stored values by sample key, of a window that may reach outside.
 
-        Dates are (H, W, 1) int64 milliseconds.
+        Dates are int64 milliseconds, (H, W, 1), or (1, 1, 1) where all pixels have the same.
         """
 
 
@@ -177,9 +177,9 @@ class Date:
     time_ms: int
 
     def read(self, pool: ReaderPool, window: Window) -> dict[str, Array]:
-        """Spread the date over the window."""
-        del pool
-        return {self.key: np.full((*window.shape, 1), self.time_ms, dtype=np.int64)}
+        """Return the one date, (1, 1, 1): it counts for the whole window."""
+        del pool, window
+        return {self.key: np.full((1, 1, 1), self.time_ms, dtype=np.int64)}
 
 
 @dataclass(frozen=True, slots=True)

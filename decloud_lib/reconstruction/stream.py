@@ -5,20 +5,21 @@ Memory follows from the window, the batch and the queues, not from the size of t
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from decloud_lib.progress import track
-from decloud_lib.reconstruction.network import Caller, Tiling
+from decloud_lib.reconstruction.network import Estimator, Tiling
 from decloud_lib.reconstruction.pipeline import ReadAhead, Reader, WriteBehind
 from decloud_lib.types import Array, Window
 
 logger = logging.getLogger(__name__)
 
 Inputs = dict[str, Array]
+Found = TypeVar("Found")
 
 
 class Writer(Protocol):
@@ -52,7 +53,7 @@ class Target:
 
 def run(
     readers: Sequence[Reader[Window, Inputs]],
-    caller: Caller,
+    estimator: Estimator,
     targets: Sequence[Target],
     batches: Sequence[Sequence[Window]],
     tiling: Tiling,
@@ -63,10 +64,10 @@ def run(
     ----------
     readers
         One per reading thread.
-    caller
-        The network.
+    estimator
+        The network, or what takes its place.
     targets
-        Where the outputs of the network go.
+        Where its outputs go.
     batches
         The windows to write, as `Tiling.batches` gives them.
     tiling
@@ -87,7 +88,7 @@ def run(
         for batch in track(batches, len(batches), "reconstruct", "batch"):
             behind.check()
             inputs = list(islice(readings, len(batch)))
-            estimates = caller(inputs)
+            estimates = estimator([tiling.read_window(window) for window in batch], inputs)
             for number, (window, taken) in enumerate(zip(batch, inputs, strict=True)):
                 own = [estimate[number] for estimate in estimates]
                 behind.put(partial(_write, targets, window, own, taken))
@@ -102,6 +103,42 @@ def run(
         computed / written,
     )
     return seconds
+
+
+def gathered(
+    readers: Sequence[Reader[Window, Inputs]],
+    work: Callable[[Window, Inputs], Found],
+    windows: Sequence[Window],
+    label: str,
+) -> Iterator[Found]:
+    """Yield what is found in each window, in their order; each reading thread also does the work.
+
+    Parameters
+    ----------
+    readers
+        One per thread.
+    work
+        Makes something small out of what was read in a window.
+    windows
+        What to read.
+    label
+        What it is for, shown as progress.
+    """
+    workers = [_Worker(reader, work) for reader in readers]
+    with ReadAhead(workers, depth=2 * len(workers)) as ahead:
+        yield from track(ahead.results(windows), len(windows), label, "window")
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker(Generic[Found]):
+    reader: Reader[Window, Inputs]
+    work: Callable[[Window, Inputs], Found]
+
+    def read(self, window: Window) -> Found:
+        return self.work(window, self.reader.read(window))
+
+    def close(self) -> None:
+        self.reader.close()
 
 
 def _write(

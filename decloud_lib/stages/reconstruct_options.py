@@ -17,7 +17,8 @@ class RenderOptions(StageConfig):
     """What everything that runs a network over images has in common."""
 
     savedmodel: str = Field(
-        description="Model: URI of its folder, or `models:/name@alias` in MLflow."
+        description="Model: URI of its folder, or `models:/name@alias` in MLflow; or, without one, "
+        "linear_gap_filling, nearest_date or gapfilling_fitted."
     )
     dem: str | None = Field(
         default=None,

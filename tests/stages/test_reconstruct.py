@@ -15,6 +15,7 @@ from decloud_lib.errors import (
 )
 from decloud_lib.models.contract import ModelContract
 from decloud_lib.stages.reconstruct import ReconstructConfig, manifest_uri, reconstruct
+from decloud_lib.types import Window
 from tests.unit.reconstruction.scenes import (
     Scene,
     contract_of,
@@ -384,8 +385,14 @@ def test_a_network_with_dates_and_a_reach_is_refused() -> None:
     from tests.unit.reconstruction.scenes import FakeNetwork
 
     contract = contract_of("s2_tm1", "s2_timestamp_tm1", reach_px=3)
+    caller, window = Caller(FakeNetwork(contract)), Window(0, 0, 4, 4)
+    reading = {"s2_tm1": np.ones((4, 4, 4)), "s2_timestamp_tm1": np.arange(16).reshape(4, 4, 1)}
     with pytest.raises(ModelFolderError, match="one date per sample"):
-        Caller(FakeNetwork(contract))
+        caller([window], [reading])
+    one_date = reading | {"s2_timestamp_tm1": np.zeros((1, 1, 1), np.int64)}
+    network = FakeNetwork(contract_of("s2_tm1", "s2_timestamp_tm1"))
+    Caller(network)([window], [one_date])
+    assert network.calls == [(1, 4, 4, 4)], "one sample, as all pixels have the date"
 
 
 def test_days_must_be_in_order(scene: Scene, identity: Path) -> None:

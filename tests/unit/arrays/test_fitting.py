@@ -187,7 +187,7 @@ def image_to_fit(seed: int, shape: tuple[int, int]) -> tuple[Array, Array, Array
 @pytest.mark.parametrize("block_px", [17, 32, 96])
 def test_a_grid_gives_the_same_however_the_image_is_cut(block_px: int) -> None:
     features, difference, visible = image_to_fit(5, (96, 80))
-    grid = FitGrid((96, 80), 5, 1, cell_px=32)
+    grid = FitGrid((96, 80), cell_px=32)
     for row in range(0, 96, block_px):
         for col in range(0, 80, block_px):
             window = Window(row, col, min(block_px, 96 - row), min(block_px, 80 - col))
@@ -196,7 +196,7 @@ def test_a_grid_gives_the_same_however_the_image_is_cut(block_px: int) -> None:
     fitted = grid.solve()
     assert fitted.coefficients.shape == (3, 3, 5, 1)
     whole = fitted.apply(features, Window(0, 0, 96, 80))
-    reference = FitGrid((96, 80), 5, 1, cell_px=32)
+    reference = FitGrid((96, 80), cell_px=32)
     reference.add(features, difference, visible, Window(0, 0, 96, 80))
     expected = reference.solve().apply(features, Window(0, 0, 96, 80))
     np.testing.assert_allclose(whole, expected, atol=1e-6)
@@ -210,7 +210,7 @@ def test_a_grid_follows_what_changes_over_the_image_without_steps() -> None:
     features = draw_features(rng, (64, 512))
     slope = np.linspace(0.0, 0.1, 512)
     difference = np.broadcast_to(slope[None, :, None], (64, 512, 1))
-    grid = FitGrid((64, 512), 5, 1, cell_px=64)
+    grid = FitGrid((64, 512), cell_px=64)
     grid.add(features, difference, np.ones((64, 512), bool), Window(0, 0, 64, 512))
     found = grid.solve().apply(features, Window(0, 0, 64, 512))
     assert np.abs(found - difference)[:, 64:-64].max() < 0.005
@@ -222,7 +222,7 @@ def test_a_cell_without_visible_pixels_learns_from_its_neighbours() -> None:
     features, difference, visible = image_to_fit(7, (96, 96))
     visible[:] = True
     visible[32:64, 32:64] = False
-    grid = FitGrid((96, 96), 5, 1, cell_px=32)
+    grid = FitGrid((96, 96), cell_px=32)
     grid.add(features, difference, visible, Window(0, 0, 96, 96))
     found = grid.solve().apply(features, Window(0, 0, 96, 96))
     assert np.sqrt(np.mean((found - difference)[32:64, 32:64] ** 2)) < 0.0025
@@ -230,7 +230,7 @@ def test_a_cell_without_visible_pixels_learns_from_its_neighbours() -> None:
 
 def test_cells_must_hold_all_folds() -> None:
     with pytest.raises(ShapeError, match="a multiple of 16 px"):
-        FitGrid((64, 64), 5, 4, cell_px=24)
+        FitGrid((64, 64), cell_px=24)
 
 
 def test_haze_on_the_rim_of_a_gap_does_not_mislead_the_fit() -> None:
