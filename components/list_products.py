@@ -17,8 +17,8 @@ def list_products(
     start: Optional[str] = None,
     end: Optional[str] = None,
     dem: str = "",
-) -> list[list[str]]:
-    """List delivered Sentinel products in batches.
+) -> list[dict[str, list[str]]]:
+    """List delivered Sentinel products in batches, each product with its state.
 
     Parameters
     ----------
@@ -53,7 +53,8 @@ def list_products(
         **task.given(start=start, end=end),
     )
     key = "input_s1_vh" if family == "s1" else "in_image"
-    return [job[key] for job in stage.list_products(config)]
+    jobs = stage.list_products(config)
+    return [{"products": job[key], "content": job["content"]} for job in jobs]
 
 
 @dsl.component(base_image=images.CPU, install_kfp_package=False)

@@ -20,6 +20,7 @@ def prepare_s1(
     cog: bool = False,
     quarantine: Optional[str] = None,
     overwrite: bool = False,
+    content: list[str] = [],  # noqa: ARG001
 ) -> int:
     """Turn Sentinel-1 VV/VH pairs into one encoded raster each; return how many were made.
 
@@ -43,6 +44,8 @@ def prepare_s1(
         Folder for the reasons of products that fail; without it the task fails.
     overwrite
         Replace an output that was made from other settings or inputs.
+    content
+        State of each product, from the listing; Kubeflow's cache goes by it, the task does not.
     """
     from decloud_lib import task
     from decloud_lib.stages import prepare_s1 as stage

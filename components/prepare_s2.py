@@ -24,6 +24,7 @@ def prepare_s2(
     cog: bool = False,
     quarantine: Optional[str] = None,
     overwrite: bool = False,
+    content: list[str] = [],  # noqa: ARG001
 ) -> int:
     """Turn Sentinel-2 products into stacks, masks and statistics; return how many were made.
 
@@ -55,6 +56,8 @@ def prepare_s2(
         Folder for the reasons of products that fail; without it the task fails.
     overwrite
         Replace an output that was made from other settings or inputs.
+    content
+        State of each product, from the listing; Kubeflow's cache goes by it, the task does not.
     """
     from decloud_lib import task
     from decloud_lib.stages import prepare_s2 as stage

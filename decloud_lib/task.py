@@ -6,6 +6,7 @@ attributes are used, so this module needs no Kubeflow package.
 
 import html
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +16,8 @@ from decloud_lib.cli import configure_logging
 from decloud_lib.stages import PrepareResult
 from decloud_lib.stages.quarantine import list_records
 
+logger = logging.getLogger(__name__)
+
 #: Columns of the table of scores: name in `scores.json`, heading, format.
 _COLUMNS = (
     ("psnr_db", "PSNR, dB", "{:.2f}"),
@@ -23,6 +26,16 @@ _COLUMNS = (
     ("ssim", "SSIM", "{:.3f}"),
     ("sam_deg", "SAM, degrees", "{:.2f}"),
 )
+
+
+_GOOD = {"SUCCEEDED", "COMPLETE"}
+_WHAT_TO_DO = """\
+- The last line of the log of the first task that failed says what was found and what to do.
+- `doctor` failed: credentials, bucket, MLflow or GPUs are not as the run needs them; nothing was
+  begun.
+- Put it right and start the same run again: finished work is found by its manifest and kept, a
+  training goes on from its last checkpoint.
+- Products that could not be prepared stop nothing: they are in the report of `make-tiles`."""
 
 
 class Artifact(Protocol):
@@ -156,6 +169,31 @@ def write_scores(
         for method, values in scores.items()
     )
     _write(table, f"<table><caption>{n} patches</caption><tr><th></th>{heads}</tr>{rows}</table>")
+
+
+def write_outcome(summary: Artifact, pipeline: str, state: str, message: str | None = None) -> None:
+    """Show how a run ended and what to do; log it too.
+
+    Parameters
+    ----------
+    summary
+        Markdown artifact.
+    pipeline
+        Name of the pipeline.
+    state
+        As Kubeflow says it: SUCCEEDED, FAILED, CANCELED.
+    message
+        What Kubeflow knows about the failure.
+    """
+    summary.metadata.update(pipeline=pipeline, state=state)
+    lines = [f"# {pipeline}: {state.lower()}"]
+    if state in _GOOD:
+        logger.info("%s: %s", pipeline, state.lower())
+    else:
+        told = " ".join((message or "").split()) or "Kubeflow gives no reason"
+        logger.error("%s: %s: %s", pipeline, state.lower(), told)
+        lines += [f"**{told}**", _WHAT_TO_DO]
+    _write(summary, "\n\n".join(lines) + "\n")
 
 
 def _write(artifact: Artifact, text: str) -> None:

@@ -78,8 +78,10 @@ def compile_text(pipeline: Callable[..., Any]) -> str:
 @profile_option
 def compile_command(out: str) -> None:
     """Compile all pipelines; images, sizes and nodes come from the profile."""
+    from pipelines.reporting import with_report
+
     for name, pipeline in PIPELINES.items():
-        click.echo(compile_to(pipeline, Path(out, f"{name}.yaml")))
+        click.echo(compile_to(with_report(pipeline), Path(out, f"{name}.yaml")))
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ def run_local(
     *,
     runner: Literal["subprocess", "docker"] = "subprocess",
     docker: DockerOptions | None = None,
+    retries: int = 0,
     on_event: Callable[[str, TaskRun], None] = log_event,
     on_line: Callable[[str, TaskRun, int, str], None] = log_line,
 ) -> PipelineRun:
@@ -64,6 +65,9 @@ def run_local(
         `subprocess`: tasks are processes of this Python; `docker`: containers.
     docker
         How containers run.
+    retries
+        How often a task that failed runs again, at once; what the pipeline says itself is for
+        clusters, where nodes vanish and servers restart.
     on_event
         Called with the pipeline's name at the start and the end of each task.
     on_line
@@ -83,6 +87,7 @@ def run_local(
     documents = list(yaml.safe_load_all(text))
     if runner == "docker" and options.image:
         _replace_images(documents[0], options.image)
+    _set_retries(documents[0], retries)
     name = documents[0]["pipelineInfo"]["name"]
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
     folder = pipeline_root.resolve() / f"{name}-{stamp}"
@@ -213,6 +218,14 @@ def _converted(spec: dict[str, Any], arguments: Mapping[str, Any]) -> dict[str, 
 def _replace_images(spec: dict[str, Any], image: str) -> None:
     for executor in spec["deploymentSpec"]["executors"].values():
         executor["container"]["image"] = image
+
+
+def _set_retries(spec: dict[str, Any], retries: int) -> None:
+    for part in (spec["root"], *spec["components"].values()):
+        for task in part.get("dag", {}).get("tasks", {}).values():
+            task.pop("retryPolicy", None)
+            if retries:
+                task["retryPolicy"] = {"maxRetryCount": retries}
 
 
 def _docker_arguments(options: DockerOptions) -> dict[str, Any]:

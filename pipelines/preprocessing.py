@@ -94,7 +94,7 @@ def preprocessing(
     radar, optical = (sized(found.after(checked), SMALL) for found in (radar, optical))
     with dsl.ParallelFor(radar.output, parallelism=PARALLELISM) as pairs:
         radar_done = prepare_s1(
-            input_s1_vh=pairs,
+            input_s1_vh=pairs.products,
             out_s1_dir=f"{prepared}/S1_PREPARE",
             mode=mode,
             assumed_hour_descending=assumed_hour_descending,
@@ -103,11 +103,12 @@ def preprocessing(
             cog=cog,
             quarantine=f"{prepared}/QUARANTINE",
             overwrite=overwrite,
+            content=pairs.content,
         )
         sized(radar_done, PREPARE)
     with dsl.ParallelFor(optical.output, parallelism=PARALLELISM) as folders:
         optical_done = prepare_s2(
-            in_image=folders,
+            in_image=folders.products,
             out_s2_dir=f"{prepared}/S2_PREPARE",
             mode=mode,
             reflectance=reflectance,
@@ -120,6 +121,7 @@ def preprocessing(
             cog=cog,
             quarantine=f"{prepared}/QUARANTINE",
             overwrite=overwrite,
+            content=folders.content,
         )
         sized(optical_done, PREPARE)
     # A tile's elevation takes the grid of one of its prepared stacks.

@@ -22,17 +22,34 @@ RECONSTRUCT: TaskKind = "reconstruct"
 REGISTER: TaskKind = "register"
 
 
-def sized(task: PipelineTask, kind: TaskKind) -> PipelineTask:
-    """Give a task its limits, its settings and its credentials; return it.
+_RETRIES: dict[TaskKind, int] = {
+    "small": 2,
+    "prepare": 2,
+    "sample": 1,
+    "train": 3,  # goes on from its checkpoint, where it has a folder for them
+    "evaluate": 1,
+    "reconstruct": 2,
+    "register": 2,
+}
+"""Against lost nodes and servers that restart; all tasks may run twice."""
+_ANSWERS = {"doctor", "report"}
+"""Tasks whose failure is an answer: wrong input shall stop a run at once."""
 
-    Kubeflow's cache is switched off: it would skip a task whose results were since deleted from the
-    bucket. The stages themselves skip what is complete, by its manifest.
+
+def sized(task: PipelineTask, kind: TaskKind) -> PipelineTask:
+    """Give a task its limits, its retries, its settings and its credentials; return it.
+
+    Kubeflow's cache is on only for tasks whose arguments hold the state of all they read and make
+    (an input `content`), and only where the profile names the image by its digest. The results of
+    the others depend on what lies in the bucket, at the same address, when they run.
     """
     chosen = profile.current()
     size = chosen.tasks[kind]
     task.set_cpu_limit(size.cpu).set_memory_limit(size.memory)
     task.set_cpu_request(size.cpu_request).set_memory_request(size.memory_request)
-    task.set_caching_options(enable_caching=False)
+    task.set_caching_options(enable_caching=_is_cached(task))
+    if task.component_spec.name not in _ANSWERS:
+        task.set_retry(_RETRIES[kind], "30s", 2.0, "600s")
     if size.gpus and chosen.gpu:
         _on_gpu_nodes(task, size.gpus, chosen.gpu)
     if size.shared_memory:
@@ -45,6 +62,11 @@ def sized(task: PipelineTask, kind: TaskKind) -> PipelineTask:
         keys = {name: name for name in chosen.credentials.keys}
         kubernetes.use_secret_as_env(task, chosen.credentials.name, keys, optional=True)
     return task
+
+
+def _is_cached(task: PipelineTask) -> bool:
+    spec = task.component_spec
+    return "content" in (spec.inputs or {}) and "@sha256:" in spec.implementation.container.image
 
 
 def _on_gpu_nodes(task: PipelineTask, count: int, gpu: profile.Gpu) -> None:

@@ -85,6 +85,8 @@ def submit(
     name: str, pairs: tuple[str, ...], out: str, *, parameters: bool, **options: Any
 ) -> int | None:
     """Run a pipeline on a Kubeflow host, or here."""
+    from pipelines.reporting import with_report
+
     configure_logging()
     pipeline = PIPELINES[name]
     if parameters:
@@ -104,7 +106,7 @@ def submit(
         click.echo(json.dumps(run.outputs, indent=2))
         return 0
     run_name = options["run_name"] or f"{name} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
-    package = compile_to(pipeline, Path(out, f"{name}.yaml"))
+    package = compile_to(with_report(pipeline), Path(out, f"{name}.yaml"))
     account = profile.current().service_account
     started = hosts.start(_host(options), package, arguments, run_name, account)
     click.echo(f"{run_name}: {started.link}")

@@ -14,6 +14,7 @@ from decloud_lib.raster.products.found import Family, Found, select
 from decloud_lib.raster.products.prepared import list_s2
 from decloud_lib.stages.prepare_config import ROOTS, PrepareConfig, as_in
 from decloud_lib.stages.prepare_plan import EXPECTED
+from decloud_lib.stages.product_state import product_states
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,8 @@ def list_products(config: ListProductsConfig) -> list[dict[str, Any]]:
     Returns
     -------
     One item per preparation task: the arguments of `prepare_s1`, `prepare_s2` or `prepare_dem`
-    (which takes one tile whatever the batch). A family that was not delivered gives an empty list.
+    (which takes one tile whatever the batch), and beside a batch of products their `content`, as
+    `product_states` gives it. A family that was not delivered gives an empty list.
 
     Raises
     ------
@@ -62,14 +64,20 @@ def list_products(config: ListProductsConfig) -> list[dict[str, Any]]:
         reasons = "; ".join(item.problem for item in chosen if item.problem)
         told = f"no product that can be used ({reasons})" if reasons else "no product found"
         raise ProductError(f"{config.products}: {told}; expected {EXPECTED}")
-    found = [item.uri for item in usable if item.family == config.family]
+    listed = [item for item in usable if item.family == config.family]
+    found = [item.uri for item in listed]
     logger.info(
         "list-products: %d products of %s below %s", len(found), config.family, config.products
     )
     key, output_key = _ARGUMENTS[config.family]
     target = storage.join(config.prepared, ROOTS[config.family])
+    content = product_states(listed, config.products, target)
     return [
-        {key: found[start : start + config.batch], output_key: target}
+        {
+            key: found[start : start + config.batch],
+            output_key: target,
+            "content": content[start : start + config.batch],
+        }
         for start in range(0, len(found), config.batch)
     ]
 

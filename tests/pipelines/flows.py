@@ -50,3 +50,21 @@ def words_pipeline(words: list[str], folder: str, factor: float = 2.0) -> int:
     with dsl.ParallelFor(listed.output, parallelism=2) as pair:
         kept = keep(words=pair, folder=folder, factor=factor)
     return count(folder=folder).after(kept).outputs["Output"]
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def die_once(folder: str) -> str:
+    import os
+    import signal
+    from pathlib import Path
+
+    marker = Path(folder, "died")
+    if not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "alive"
+
+
+@dsl.pipeline(name="once-more")
+def once_more_pipeline(folder: str) -> str:
+    return die_once(folder=folder).set_retry(5, "3600s").outputs["Output"]

@@ -1,6 +1,8 @@
 """The compiled pipelines: deterministic, with images from one place and limits for each task."""
 
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,27 @@ from click.testing import CliRunner
 from components import images, profile
 from decloud_lib import cli
 from pipelines.compile import PIPELINES, compile_text
+from pipelines.reporting import with_report
+
+DECLOUD = Path(sys.executable).with_name("decloud")
+
+
+ANSWERS = {"exec-doctor", "exec-report"}
 
 
 @pytest.fixture(params=PIPELINES)
 def pipeline(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    return PIPELINES[request.param]
+    """Give each pipeline as it is compiled for a cluster."""
+    return with_report(PIPELINES[request.param])
+
+
+def tasks(spec: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each task that runs a container, with the name of its executor."""
+    for part in (spec["root"], *spec["components"].values()):
+        for task in part.get("dag", {}).get("tasks", {}).values():
+            component = spec["components"][task["componentRef"]["name"]]
+            if "executorLabel" in component:
+                yield component["executorLabel"], task
 
 
 def executors(pipeline: Callable[..., Any]) -> dict[str, dict[str, Any]]:
@@ -71,8 +89,60 @@ def test_no_whole_number_of_a_task_is_null(pipeline: Callable[..., Any]) -> None
                 assert name in task["inputs"]["parameters"], (task["taskInfo"]["name"], name)
 
 
-def test_tasks_are_not_cached(pipeline: Callable[..., Any]) -> None:
-    assert "enableCache: true" not in compile_text(pipeline)
+def test_what_may_pass_by_itself_is_tried_again_with_growing_pauses(
+    pipeline: Callable[..., Any],
+) -> None:
+    spec = next(yaml.safe_load_all(compile_text(pipeline)))
+    for name, task in tasks(spec):
+        if name in ANSWERS:
+            assert "retryPolicy" not in task, name
+            continue
+        policy = task["retryPolicy"]
+        assert policy["maxRetryCount"] >= 1, name
+        assert policy["backoffDuration"] == "30s", name
+        assert policy["backoffFactor"] == 2.0, name
+
+
+def test_a_report_ends_each_pipeline_however_it_ends(pipeline: Callable[..., Any]) -> None:
+    spec = next(yaml.safe_load_all(compile_text(pipeline)))
+    inside, ending = (spec["root"]["dag"]["tasks"][name] for name in ("exit-handler-1", "report"))
+    assert spec["root"]["dag"]["tasks"].keys() == {"exit-handler-1", "report"}
+    assert ending["triggerPolicy"]["strategy"] == "ALL_UPSTREAM_TASKS_COMPLETED"
+    assert ending["dependentTasks"] == ["exit-handler-1"]
+    status = ending["inputs"]["parameters"]["status"]
+    assert status == {"taskFinalStatus": {"producerTask": "exit-handler-1"}}
+    assert "doctor" in spec["components"][inside["componentRef"]["name"]]["dag"]["tasks"]
+
+
+def test_the_report_changes_no_parameter(pipeline: Callable[..., Any]) -> None:
+    plain = PIPELINES[pipeline.name]  # type: ignore[attr-defined]
+    assert plain.component_spec.inputs == pipeline.component_spec.inputs  # type: ignore[attr-defined]
+
+
+def test_no_task_is_cached_while_its_image_may_change(pipeline: Callable[..., Any]) -> None:
+    spec = next(yaml.safe_load_all(compile_text(pipeline)))
+    assert not any(task["cachingOptions"] for _, task in tasks(spec))
+
+
+def test_with_pinned_images_tasks_are_cached_that_are_told_by_content(tmp_path: Path) -> None:
+    content = yaml.safe_load((profile.FOLDER / "local.yaml").read_text())
+    pinned = f"registry.example.org/decloud@sha256:{'0' * 64}"
+    content["images"] = dict.fromkeys(content["images"], pinned)
+    (tmp_path / "pinned.yaml").write_text(yaml.safe_dump(content))
+    words = ["compile", "--out", str(tmp_path), "--profile", str(tmp_path / "pinned.yaml")]
+    subprocess.run([DECLOUD, *words], check=True, stdout=subprocess.DEVNULL)
+    cached, others = set(), set()
+    for name in PIPELINES:
+        spec = next(yaml.safe_load_all((tmp_path / f"{name}.yaml").read_text()))
+        for label, task in tasks(spec):
+            is_cached = task["cachingOptions"].get("enableCache", False)
+            (cached if is_cached else others).add(label)
+            if is_cached:
+                given = task["inputs"]["parameters"]["content"]
+                assert "content" in given["parameterExpressionSelector"], label
+                assert spec["deploymentSpec"]["executors"][label]["container"]["image"] == pinned
+    assert cached == {"exec-prepare-s1", "exec-prepare-s2"}
+    assert {"exec-doctor", "exec-list-products", "exec-train", "exec-promote"} <= others
 
 
 def test_a_file_is_no_folder_to_write_to(tmp_path: Path) -> None:

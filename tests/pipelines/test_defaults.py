@@ -37,7 +37,8 @@ def test_inputs_are_the_fields_of_the_configuration(name: str) -> None:
     if name in {"list_products", "doctor"}:
         # They write nothing that could be replaced.
         fields -= {"overwrite"}
-    assert set(component(name).component_spec.inputs) == fields
+    # The state of products is for Kubeflow's cache; a task makes the same without it.
+    assert set(component(name).component_spec.inputs) - {"content"} == fields
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -126,12 +126,12 @@ def test_nothing_is_left_running_after_an_interrupt(tmp_path: Path, how: signal.
     with process:
         _wait_until((tmp_path / "slow.started").exists)
         process.send_signal(how)
-        process.communicate(timeout=15)
+        process.communicate(timeout=60)
     assert process.returncode != 0
     _wait_until(lambda: not _mentions(str(tmp_path)))
 
 
-def _wait_until(condition: object, seconds: float = 20) -> None:
+def _wait_until(condition: object, seconds: float = 60) -> None:
     until = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < until, "waited in vain"

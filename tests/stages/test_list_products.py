@@ -44,7 +44,9 @@ def test_optical_products_are_listed_as_arguments(bucket):
         f"{raw}/T31TEJ/{S2_NAME}.zip",
     ]
     work = _list(bucket, "s2")
+    states = [item.pop("content") for item in work]
     assert work == [{"in_image": [uri], "out_s2_dir": output} for uri in expected]
+    assert [len(state) for state in states] == [1, 1, 1]
     assert PrepareS2Config(**work[0]).in_image == (expected[0],)
     batches = _list(bucket, "s2", batch=2)
     assert [item["in_image"] for item in batches] == [expected[:2], expected[2:]]
@@ -65,6 +67,7 @@ def test_radar_images_are_listed_by_their_vh_files(bucket, caplog):
     _put(bucket, f"{folder}/s1a_31TEJ_vv_DES_110_20201012txxxxxx.tif", f"{folder}/a.aux.xml")
     with caplog.at_level(logging.WARNING):
         work = _list(bucket, "s1", batch=10)
+    assert len(work[0].pop("content")) == 2
     assert work == [
         {
             "input_s1_vh": [storage.join(bucket, "raw", folder, n.format("vh")) for n in names],

@@ -40,8 +40,13 @@ class S1Pair:
     @property
     def prepared_stem(self) -> str:
         """Name of the prepared file, without the extension."""
-        both = re.sub("_vh_", "_vvvh_", self.name.stem, flags=re.IGNORECASE)
-        return f"{both}_from-10to3dB"
+        return prepared_stem(self.name.stem)
+
+
+def prepared_stem(stem: str) -> str:
+    """Return the name of the prepared file of a VH file, both without extension."""
+    both = re.sub("_vh_", "_vvvh_", stem, flags=re.IGNORECASE)
+    return f"{both}_from-10to3dB"
 
 
 def find_pair(uri: str) -> S1Pair:
