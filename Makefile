@@ -8,7 +8,7 @@ WORKERS ?= 2
 export PYTHONHASHSEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-containers bench otb format lint compile lock images k8s-validate clean
+.PHONY: help demo test test-fast test-containers bench otb format lint compile lock images push k8s-validate clean
 
 help: ## show this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -28,7 +28,7 @@ test: $(READY) lint ## lint, types, contracts and the whole suite that needs no 
 test-fast: $(READY) ## unit and stage tests only
 	$(BIN)/python -m pytest -n $(WORKERS) tests/unit tests/stages $(ARGS)
 
-test-containers: $(READY) ## the images and the preprocessing pipeline in it (needs a Docker engine)
+test-containers: $(READY) ## build the images, run all pipelines in them (needs a Docker engine)
 	PYTHON=$(BIN)/python bash docker/test.sh
 
 bench: $(READY) ## speed against stated baselines, to build/bench/results.json
@@ -47,10 +47,14 @@ compile: $(READY) ## Kubeflow pipelines as YAML in build/pipelines
 	$(BIN)/decloud compile --out build/pipelines
 
 lock: ## pin requirements/*.in again (needs uv)
-	cd requirements && uv pip compile all.in $(LOCK_OPTIONS) -o all.lock && for name in image mlflow; do uv pip compile $$name.in -c all.lock $(LOCK_OPTIONS) -o $$name.lock || exit; done
+	cd requirements && uv pip compile all.in $(LOCK_OPTIONS) -o all.lock && for name in prepare train train-gpu mlflow build; do uv pip compile $$name.in -c all.lock $(LOCK_OPTIONS) -o $$name.lock || exit; done
+	cd requirements && uv pip compile task.in --no-deps -c all.lock $(LOCK_OPTIONS) -o task.lock
 
-images: ## build the images decloud:cpu and decloud:mlflow
-	docker/build.sh
+images: ## build the images for CPUs; TARGETS="train-gpu infer-gpu" builds those
+	docker/build.sh $(TARGETS)
+
+push: ## push them: REGISTRY=registry.example.org/decloud
+	docker/push.sh "$(REGISTRY)" $(TARGETS)
 
 k8s-validate: $(READY) ## render the manifests and check them
 	$(BIN)/python -m pytest tests/k8s $(ARGS)

@@ -7,7 +7,7 @@ from kfp import dsl
 from components import images
 
 
-@dsl.component(base_image=images.CPU, install_kfp_package=False)
+@dsl.component(base_image=images.PREPARE, install_kfp_package=False)
 def doctor(
     bucket: Optional[str] = None,
     mlflow: bool = False,

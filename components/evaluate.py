@@ -8,7 +8,7 @@ from kfp.dsl import HTML, Metrics, Output
 from components import images
 
 
-@dsl.component(base_image=images.NETWORK, install_kfp_package=False)
+@dsl.component(base_image=images.TRAIN, install_kfp_package=False)
 def evaluate(
     test_records: list[str],
     metrics: Output[Metrics],

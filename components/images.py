@@ -2,8 +2,11 @@
 
 from components import profile
 
-#: Preparation, sampling, registration: no network runs.
-CPU = profile.current().images.cpu
+#: Preparation, sampling, registration: no network runs, and no TensorFlow is there.
+PREPARE = profile.current().images.prepare
 
-#: Training, evaluation, reconstruction.
-NETWORK = profile.current().images.network
+#: Training and evaluation.
+TRAIN = profile.current().images.train
+
+#: Reconstruction: networks, and the Orfeo ToolBox.
+INFER = profile.current().images.infer

@@ -7,7 +7,7 @@ from kfp import dsl
 from components import images
 
 
-@dsl.component(base_image=images.CPU, install_kfp_package=False)
+@dsl.component(base_image=images.PREPARE, install_kfp_package=False)
 def list_products(
     products: str,
     prepared: str,
@@ -57,7 +57,7 @@ def list_products(
     return [{"products": job[key], "content": job["content"]} for job in jobs]
 
 
-@dsl.component(base_image=images.CPU, install_kfp_package=False)
+@dsl.component(base_image=images.PREPARE, install_kfp_package=False)
 def list_dems(
     products: str, prepared: str, tiles: list[str] = [], dem: str = ""
 ) -> list[dict[str, str]]:

@@ -6,7 +6,7 @@ from kfp.dsl import HTML, Output
 from components import images
 
 
-@dsl.component(base_image=images.CPU, install_kfp_package=False)
+@dsl.component(base_image=images.PREPARE, install_kfp_package=False)
 def make_tiles(prepared: str, output: str, report: Output[HTML], overwrite: bool = False) -> str:
     """Write the JSON list of tiles that have prepared products; return its URI.
 

@@ -8,7 +8,7 @@ from kfp.dsl import Dataset, Output
 from components import images
 
 
-@dsl.component(base_image=images.CPU, install_kfp_package=False)
+@dsl.component(base_image=images.PREPARE, install_kfp_package=False)
 def prepare_s2(
     in_image: list[str],
     out_s2_dir: str,

@@ -28,8 +28,9 @@ class _Part(BaseModel):
 class Images(_Part):
     """Images by what they hold."""
 
-    cpu: str = Field(min_length=1, description="Preparation, sampling, registration.")
-    network: str = Field(min_length=1, description="Training, evaluation, reconstruction.")
+    prepare: str = Field(min_length=1, description="Preparation, sampling, registration.")
+    train: str = Field(min_length=1, description="Training, evaluation.")
+    infer: str = Field(min_length=1, description="Reconstruction.")
 
 
 class Keys(_Part):

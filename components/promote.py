@@ -8,7 +8,7 @@ from kfp.dsl import Model, Output
 from components import images
 
 
-@dsl.component(base_image=images.CPU, install_kfp_package=False)
+@dsl.component(base_image=images.PREPARE, install_kfp_package=False)
 def promote(
     savedmodel: str,
     run_id: str,

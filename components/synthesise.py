@@ -8,7 +8,7 @@ from kfp.dsl import Dataset, Output
 from components import images
 
 
-@dsl.component(base_image=images.NETWORK, install_kfp_package=False)
+@dsl.component(base_image=images.INFER, install_kfp_package=False)
 def synthesise(
     savedmodel: str,
     out_dir: str,

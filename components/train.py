@@ -8,7 +8,7 @@ from kfp.dsl import Metrics, Model, Output
 from components import images
 
 
-@dsl.component(base_image=images.NETWORK, install_kfp_package=False)
+@dsl.component(base_image=images.TRAIN, install_kfp_package=False)
 def train(
     training_record: str,
     model: str,

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Build the image and run the tests marked "container" with it.
+# Build the images and run the tests marked "container" with them.
 #
 # Uses the Docker engine that answers (DOCKER_HOST, or the default socket); else starts the offline
 # engine of a development machine where there is one. Without an engine it says so and ends with

@@ -23,6 +23,12 @@ logger = logging.getLogger(__name__)
 _WORKER = Path(__file__).with_name("local_worker.py")
 _TAIL_LINES = 20
 _GRACE_S = 10.0
+_RESTRICTED: dict[str, Any] = {
+    "read_only": True,
+    "tmpfs": {"/tmp": "exec,mode=1777"},
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+}
 
 
 def log_event(pipeline: str, task: TaskRun) -> None:
@@ -236,4 +242,5 @@ def _docker_arguments(options: DockerOptions) -> dict[str, Any]:
         "environment": dict(options.environment),
         "network_mode": options.network_mode,
         **({"user": user} if user else {}),
+        **(_RESTRICTED if options.restricted else {}),
     }

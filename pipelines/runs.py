@@ -80,6 +80,9 @@ class DockerOptions:
     """`host` lets a task reach a server on this machine's loopback."""
     user: str | None = None
     """User and group, `1000:1000`; None: those of this process, or the image's own for root."""
+    restricted: bool = False
+    """No rights beyond those of a restricted pod: a read-only root file system, no capabilities.
+    /tmp is in memory then, so what a task keeps there must fit."""
 
 
 class PipelineError(DecloudError):

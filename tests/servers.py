@@ -2,12 +2,15 @@
 
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,6 +91,51 @@ def _run_ceph_script(*arguments: str) -> None:
         raise RuntimeError(f"ceph_rgw.sh {arguments[0]}: {done.stderr[-2000:]}")
 
 
+def missing_for_postgres() -> str:
+    """Say why PostgreSQL cannot be started here; empty when it can."""
+    if _postgres_program("initdb") is None:
+        return "no initdb: apt-get install postgresql"
+    return ""
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """Serve an empty PostgreSQL database on loopback; gives its URL, password included."""
+    port, password = free_port(), secrets.token_hex(16)
+    # Not below pytest's folder: the server refuses to run as root, and others may not enter that.
+    home = Path(tempfile.mkdtemp(prefix="decloud-postgres-"))
+    key = home / "password"
+    key.write_text(password)
+    user = "postgres" if os.getuid() == 0 else None
+    if user:
+        shutil.chown(home, user)
+        shutil.chown(key, user)
+
+    def run(program: str, *arguments: str) -> None:
+        subprocess.run(
+            [str(_postgres_program(program)), "-D", str(home / "data"), *arguments],
+            check=True, user=user, cwd=home, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    try:
+        # Durability is left out: the data live as long as the tests.
+        run("initdb", "-A", "scram-sha-256", "-U", "mlflow", "--pwfile", str(key), "--no-sync")
+        settings = f"-F -h 127.0.0.1 -p {port} -k {home}"
+        run("pg_ctl", "start", "-w", "-s", "-o", settings, "-l", str(home / "log"))
+        try:
+            yield f"postgresql+psycopg2://mlflow:{password}@127.0.0.1:{port}/postgres"
+        finally:
+            run("pg_ctl", "stop", "-w", "-s", "-m", "fast")
+    finally:
+        shutil.rmtree(home)
+
+
+def _postgres_program(name: str) -> str | None:
+    """Find a program of the server; Debian keeps them off the search path."""
+    found = shutil.which(name)
+    return found or next(map(str, sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))), None)
+
+
 def foreign_variables() -> list[str]:
     """Name the variables that could lead a test to a real bucket or tracking server."""
     return [name for name in os.environ if name.startswith(("AWS_", "MLFLOW_", "RCLONE_"))]
@@ -103,6 +151,18 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def call(url: str, method: str = "GET", body: bytes | None = None, host: str = "") -> bytes:
+    """Send one request and return the answer; loopback only, never through a proxy."""
+    request = urllib.request.Request(url, data=body, method=method)
+    if host:
+        request.add_header("Host", host)
+    if body is not None:
+        request.add_header("Content-Type", "application/json")
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=20) as answer:
+        return bytes(answer.read())
 
 
 def wait_for_port(port: int, seconds: float = 10) -> None:

@@ -15,7 +15,8 @@ from decloud_lib.config import StageConfig
 from decloud_lib.errors import ConfigError, DecloudError
 
 _PACKAGES = ("numpy", "rasterio", "boto3", "tensorflow", "keras", "mlflow", "kfp")
-_TENSORFLOW = ("tensorflow", "tensorflow-cpu")
+#: The same code is published under several names.
+_NAMES = {"tensorflow": ("tensorflow", "tensorflow-cpu"), "mlflow": ("mlflow", "mlflow-skinny")}
 
 
 class DoctorConfig(StageConfig):
@@ -112,8 +113,7 @@ def _tried(name: str, look: Callable[[], str], *, wanted: bool = True) -> Findin
 
 
 def _version(package: str) -> str | None:
-    names = _TENSORFLOW if package == "tensorflow" else (package,)
-    for name in names:
+    for name in _NAMES.get(package, (package,)):
         try:
             return importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -1,104 +1,77 @@
-"""The image, run as a cluster would run it: no root, no capabilities, nothing but /tmp to write to.
+"""The images, run as a cluster would run them: no root, no capabilities, only /tmp to write to.
 
-Needs a Docker engine and the image (`docker/test.sh` builds it).
+Needs a Docker engine and the images (`docker/test.sh` builds them).
 """
 
 import json
-import time
 import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from components import images
 from decloud_lib import storage
 from tests import servers
 
 pytestmark = pytest.mark.container
 
-BASE = Path(__file__).parents[2] / "k8s" / "base"
+OURS = [images.PREPARE, images.TRAIN, images.INFER]
 
 
-def call(url: str, method: str = "GET", body: bytes | None = None, host: str = "") -> bytes:
-    """Send one request and return the answer; loopback only, never through a proxy."""
-    request = urllib.request.Request(url, data=body, method=method)
-    if host:
-        request.add_header("Host", host)
-    if body is not None:
-        request.add_header("Content-Type", "application/json")
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=20) as answer:
-        return bytes(answer.read())
+def run(engine: Any, hardened: dict[str, Any], image: str, *command: str) -> str:
+    return str(engine.containers.run(image, list(command), remove=True, **hardened).decode())
 
 
-@pytest.fixture
-def mlflow_server(engine, hardened, s3) -> Iterator[str]:
-    """Run the server of the Kubernetes base with its own arguments, and artifacts in the bucket.
-
-    Its store is a file here; in the cluster it is PostgreSQL.
-    """
-    settings = yaml.safe_load((BASE / "settings.yaml").read_text())["data"]
-    deployment = next(yaml.safe_load_all((BASE / "mlflow.yaml").read_text()))
-    container = deployment["spec"]["template"]["spec"]["containers"][0]
-    port = servers.free_port()
-    arguments = [
-        argument.replace("$(MLFLOW_ARTIFACTS)", f"{s3}/mlflow").replace("5000", str(port))
-        for argument in container["args"]
-    ]
-    hardened["environment"]["MLFLOW_SERVER_ALLOWED_HOSTS"] = settings["MLFLOW_SERVER_ALLOWED_HOSTS"]
-    hardened["environment"]["MLFLOW_BACKEND_STORE_URI"] = "sqlite:////tmp/mlflow.db"
-    running = engine.containers.run(
-        container["image"], [*container["command"], *arguments], detach=True, **hardened
+@pytest.mark.parametrize("image", OURS)
+def test_the_doctor_finds_the_bucket_and_the_tracking_server(engine, hardened, platform, image):
+    wanted = ["--engine", "otb"] if image == images.INFER else []
+    told = run(
+        engine,
+        hardened,
+        image,
+        "decloud",
+        "doctor",
+        "--bucket",
+        platform.bucket,
+        "--mlflow",
+        *wanted,
     )
-    try:
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                call(f"http://127.0.0.1:{port}/health")
-                break
-            except (urllib.error.URLError, ConnectionError):
-                running.reload()
-                if running.status == "exited" or time.monotonic() > deadline:
-                    pytest.fail(running.logs().decode()[-4000:])
-                time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        running.remove(force=True)
+    states = {line.split()[1]: line.split()[0] for line in told.splitlines()}
+
+    assert states.pop("gpus") == "absent"
+    assert states.pop("otb") == ("ok" if image == images.INFER else "absent")
+    assert set(states.values()) == {"ok"}, told
+    assert {"decloud", "packages", "gdal", "bucket", "mlflow"} <= states.keys()
+    assert ("tensorflow" in told.split("gdal")[0]) == (image != images.PREPARE)
 
 
-def run(engine: Any, hardened: dict[str, Any], command: list[str]) -> str:
-    return str(engine.containers.run(engine.image, command, remove=True, **hardened).decode())
-
-
-def test_the_command_line_works_without_root(engine, hardened):
-    assert "prepare-s1" in run(engine, hardened, ["decloud", "--help"])
-    assert run(engine, hardened, ["id", "-u"]).strip() == "10001"
-
-
-def test_the_libraries_of_all_steps_can_be_loaded(engine, hardened):
-    code = "import rasterio, tensorflow, mlflow, kfp, decloud_lib; print(decloud_lib.__file__)"
-
-    assert "/opt/venv/lib/python3.11/site-packages/decloud_lib" in run(
-        engine, hardened, ["python", "-W", "ignore", "-c", code]
+@pytest.mark.parametrize("image", OURS)
+def test_an_image_runs_without_root_and_without_the_packages_that_it_does_not_need(
+    engine, hardened, image
+):
+    assert run(engine, hardened, image, "id", "-u").strip() == "10001"
+    code = (
+        "import importlib.util as u;"
+        "print(*(n for n in ('tensorflow', 'pytest', 'kfp_server_api', 'pip') if u.find_spec(n)))"
     )
+    found = run(engine, hardened, image, "python", "-c", code).split()
+    assert found == ([] if image == images.PREPARE else ["tensorflow"])
 
 
-def test_packages_have_their_bytecode(engine, hardened):
+@pytest.mark.parametrize("image", OURS)
+def test_packages_have_their_bytecode(engine, hardened, image):
     code = (
         "import importlib.util as u, pathlib;"
-        "print([n for n in ('numpy', 'rasterio', 'kfp', 'decloud_lib')"
+        "print([n for n in ('numpy', 'rasterio', 'kfp', 'decloud_lib', 'mlflow')"
         " if not pathlib.Path(u.cache_from_source(u.find_spec(n).origin)).is_file()])"
     )
 
-    assert run(engine, hardened, ["python", "-c", code]).strip() == "[]"
+    assert run(engine, hardened, image, "python", "-c", code).strip() == "[]"
 
 
 def test_wrong_input_ends_with_status_2_and_one_line(engine, hardened):
     running = engine.containers.run(
-        engine.image,
+        images.PREPARE,
         ["decloud", "prepare-s2", "--in_image", "/tmp/none", "--out_s2_dir", "/tmp/out"],
         detach=True,
         **hardened,
@@ -114,38 +87,45 @@ def test_wrong_input_ends_with_status_2_and_one_line(engine, hardened):
     assert len(text.splitlines()) == 1
 
 
-def test_labels_say_what_the_image_is(engine):
-    labels = engine.images.get(engine.image).labels
+@pytest.mark.parametrize("image", [*OURS, "decloud:mlflow"])
+def test_labels_say_what_the_image_is_and_what_it_was_made_from(engine, image):
+    labels = engine.images.get(image).labels
+    name = "org.opencontainers.image."
 
-    assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
-    assert labels["org.opencontainers.image.version"] not in ("", "unknown")
-
-
-def test_the_server_can_reach_its_database(engine, hardened):
-    code = "import psycopg2, sqlalchemy.dialects.postgresql.psycopg2; print(psycopg2.__version__)"
-
-    found = engine.containers.run(
-        "decloud:mlflow", ["python", "-c", code], remove=True, **hardened
-    ).decode()
-    assert found.startswith("2.")
+    assert labels[name + "title"] == image.replace(":", "-")
+    assert labels[name + "licenses"] == "Apache-2.0"
+    assert labels[name + "version"] not in ("", "unknown")
+    assert len(labels[name + "revision"].removesuffix("-dirty")) == 40
 
 
-def test_mlflow_keeps_artifacts_in_the_bucket(mlflow_server, s3):
+@pytest.mark.parametrize("image", [*OURS, "decloud:mlflow"])
+def test_an_image_holds_no_secret(engine, platform, image):
+    attributes = json.dumps(engine.images.get(image).attrs["Config"])
+
+    assert platform.environment["AWS_SECRET_ACCESS_KEY"] not in attributes
+    assert not {"AWS_", "MLFLOW_", "POSTGRES_"} & {
+        item.partition("_")[0] + "_" for item in engine.images.get(image).attrs["Config"]["Env"]
+    }
+
+
+def test_mlflow_keeps_artifacts_in_the_bucket(cluster):
     created = json.loads(
-        call(f"{mlflow_server}/api/2.0/mlflow/experiments/create", "POST", b'{"name": "x"}')
+        servers.call(
+            f"{cluster.mlflow}/api/2.0/mlflow/experiments/create", "POST", b'{"name": "x"}'
+        )
     )
     path = f"api/2.0/mlflow-artifacts/artifacts/{created['experiment_id']}/note.txt"
-    call(f"{mlflow_server}/{path}", "PUT", b"hello")
+    servers.call(f"{cluster.mlflow}/{path}", "PUT", b"hello")
 
-    stored = storage.list_files(f"{s3}/mlflow")
+    stored = storage.list_files(f"{cluster.bucket}/mlflow/{created['experiment_id']}")
     assert [storage.read_bytes(entry.uri) for entry in stored] == [b"hello"]
 
 
-def test_mlflow_answers_to_its_service_name_and_to_no_other(mlflow_server):
-    url = f"{mlflow_server}/api/2.0/mlflow/experiments/get-by-name?experiment_name=Default"
+def test_mlflow_answers_to_its_service_name_and_to_no_other(platform):
+    url = f"{platform.mlflow}/api/2.0/mlflow/experiments/get-by-name?experiment_name=Default"
 
-    assert b"Default" in call(url, host="mlflow.decloud.svc:5000")
+    assert b"Default" in servers.call(url, host="mlflow.decloud.svc:5000")
     with pytest.raises(urllib.error.HTTPError) as refused:
-        call(url, host="elsewhere.example.org")
+        servers.call(url, host="elsewhere.example.org")
     assert refused.value.code == 403
     refused.value.close()

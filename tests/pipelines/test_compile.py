@@ -48,7 +48,7 @@ def test_compiling_twice_gives_the_same_text(pipeline: Callable[..., Any]) -> No
 
 def test_each_image_comes_from_one_place(pipeline: Callable[..., Any]) -> None:
     found = {container["image"] for container in executors(pipeline).values()}
-    assert found <= {images.CPU, images.NETWORK}
+    assert found <= {images.PREPARE, images.TRAIN, images.INFER}
 
 
 def test_each_task_has_limits(pipeline: Callable[..., Any]) -> None:

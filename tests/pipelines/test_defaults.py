@@ -62,7 +62,7 @@ def test_each_input_is_described(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_image_comes_from_one_place(name: str) -> None:
     image = component(name).component_spec.implementation.container.image
-    assert image in {images.CPU, images.NETWORK}
+    assert image in {images.PREPARE, images.TRAIN, images.INFER}
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES.values(), ids=PIPELINES)

@@ -52,14 +52,16 @@ def test_gpu_tasks_run_on_gpu_nodes_and_others_do_not(tmp_path: Path) -> None:
         if name in GPU_TASKS:
             assert size["accelerator"]["resourceType"] == "nvidia.com/gpu"
             assert size["accelerator"]["resourceCount"] == "1"
-            assert container["image"] == wanted.images.network
+            assert container["image"] == (
+                wanted.images.infer if "reconstruct" in name else wanted.images.train
+            )
             assert settings[name]["nodeSelector"]["labels"] == {"nvidia.com/gpu.present": "true"}
             assert settings[name]["tolerations"][0]["key"] == "nvidia.com/gpu"
             assert settings[name]["emptyDirMounts"][0]["mountPath"] == "/dev/shm"
             assert settings[name]["emptyDirMounts"][0]["medium"] == "Memory"
         else:
             assert "accelerator" not in size
-            assert container["image"] == wanted.images.cpu
+            assert container["image"] == wanted.images.prepare
             assert not {"nodeSelector", "tolerations", "emptyDirMounts"} & settings[name].keys()
         assert "secretAsEnv" not in settings[name]  # pods have an identity there
     assert containers.keys() >= GPU_TASKS
@@ -89,7 +91,7 @@ def test_an_unknown_profile_lists_the_known_ones(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"images": {"cpu": "a"}}, "images.network: Field required"),
+        ({"images": {"prepare": "a"}}, "images.train: Field required"),
         ({"colour": "blue"}, "colour: Extra inputs are not permitted"),
         ({"parallelism": 0}, "parallelism: Input should be greater than or equal to 1"),
         ({"tasks": {"small": {"cpu": "1", "memory": "1G"}}}, "evaluate, prepare, .* missing"),
