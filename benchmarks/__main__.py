@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks import (
     batch,
+    engines,
     first_step,
     prepare,
     reconstruct,
@@ -23,7 +24,16 @@ from benchmarks import (
 from benchmarks.results import Row, as_table, machine
 
 _PREPARATION = ("s2", "s1", "safe", "batch")
-_PARTS = (*_PREPARATION, "search", "records", "first-step", "training", "reconstruct", "runtimes")
+_PARTS = (
+    *_PREPARATION,
+    "search",
+    "records",
+    "first-step",
+    "training",
+    "reconstruct",
+    "runtimes",
+    "engines",
+)
 
 
 def main() -> int:
@@ -37,6 +47,7 @@ def main() -> int:
         "first-step": lambda: first_step.bench_first_step(options.rounds),
         "training": lambda: training.bench_training(options.training_samples, options.rounds),
         "records": lambda: records.bench_records(options.records_samples, options.rounds),
+        "engines": lambda: engines.bench_engines(options.engines_size, options.rounds),
         "runtimes": lambda: runtimes.bench_runtimes(options.rounds),
         "reconstruct": lambda: _reconstruct_rows(options.reconstruct_size),
     }
@@ -62,6 +73,7 @@ def _options() -> argparse.Namespace:
         "search-positions": (300, "positions that the baseline of the search works on"),
         "records-samples": (300, "samples that are written and read, 3 MB each"),
         "training-samples": (24, "samples of an epoch of training, 128 px"),
+        "engines-size": (4096, "side of the image that the engines read"),
         "reconstruct-size": (2048, "side of the rebuilt image"),
     }
     for name, (default, words) in sizes.items():
