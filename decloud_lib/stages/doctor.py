@@ -102,7 +102,7 @@ def _findings(config: DoctorConfig) -> Iterator[Finding]:
         uri = config.bucket
         yield _tried("bucket", lambda: _bucket(uri))
     if config.mlflow:
-        yield _tried("mlflow", lambda: f"{tracking.tracking_uri()} {tracking.reach()}")
+        yield _tried("mlflow", _mlflow)
 
 
 def _tried(name: str, look: Callable[[], str], *, wanted: bool = True) -> Finding:
@@ -154,12 +154,23 @@ def _gpus(wanted: int) -> str:
     return str(found)
 
 
+def _mlflow() -> str:
+    uri = tracking.tracking_uri()
+    if tracking.vanishes():
+        raise ConfigError(
+            f"MLFLOW_TRACKING_URI is not set in this pod: runs would go to {uri} and vanish with "
+            "it; set it in the ConfigMap that the profile names (k8s/README.md)"
+        )
+    return f"{uri} {tracking.reach()}"
+
+
 def _bucket(uri: str) -> str:
     """List, write, read back and delete; nothing is left behind."""
     place = uri if storage.is_s3(uri) else _existing(uri)
     probe = storage.join(place, f"doctor-{uuid.uuid4().hex}")
     content = probe.encode()
     storage.check_bucket(place)
+    storage.check_region(place)
     storage.list_children(place)
     try:
         storage.write_bytes(probe, content)

@@ -26,6 +26,7 @@ __all__ = [
     "Entry",
     "MissingFileError",
     "check_bucket",
+    "check_region",
     "create_bucket",
     "delete",
     "delete_prefix",
@@ -317,6 +318,20 @@ def check_bucket(uri: str) -> None:
         web.read_only(uri)
     if is_s3(uri):
         s3.check_bucket(uri)
+
+
+def check_region(uri: str) -> None:
+    """Fail when the bucket of a URI lies in another region than `AWS_REGION` says.
+
+    Amazon's client finds its way all the same; GDAL pays for it with each request.
+
+    Raises
+    ------
+    StorageError
+        It does. A server that does not tell where it is passes.
+    """
+    if is_s3(uri):
+        s3.check_region(uri)
 
 
 def create_bucket(uri: str) -> None:

@@ -106,7 +106,8 @@ def _of_answer(uri: str, server: str, error: ClientError) -> StorageError:
         return AlreadyExistsError(f"{uri}: exists already and must not be replaced")
     if code in _REFUSED:
         message = f"{uri}: the S3 server at {server} refuses these credentials ({code})"
-        return StorageError(f"{message}; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+        todo = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what they may do there"
+        return StorageError(f"{message}; {todo}")
     if code in _ELSEWHERE:
         message = f"{uri}: the bucket belongs to another region ({code})"
         return StorageError(f"{message}; set AWS_REGION to the bucket's region")

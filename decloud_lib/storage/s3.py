@@ -173,6 +173,20 @@ def check_bucket(uri: str) -> None:
         client().list_objects_v2(Bucket=bucket, MaxKeys=1)
 
 
+def check_region(uri: str) -> None:
+    """Raise when a bucket says that it lies in another region than the one that is set."""
+    bucket, _ = split(uri)
+    with _errors(uri):
+        answer = client().head_bucket(Bucket=bucket)
+        asked = client().meta.region_name
+    lies = answer.get("BucketRegion")
+    if lies and lies != asked:
+        raise StorageError(
+            f"{uri}: the bucket is in region {lies}, and AWS_REGION says {asked}: set "
+            f"AWS_REGION={lies}, and run where the data are"
+        )
+
+
 def create_bucket(uri: str) -> None:
     """Make a bucket when it is missing."""
     bucket, _ = split(uri)

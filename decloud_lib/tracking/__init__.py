@@ -14,7 +14,7 @@ from decloud_lib.tracking.registry import (
     set_tags,
 )
 from decloud_lib.tracking.runs import Run, Tensors, has_run, metric_curves, open_run
-from decloud_lib.tracking.server import TrackingError, reach, tracking_uri
+from decloud_lib.tracking.server import TrackingError, reach, tracking_uri, vanishes
 
 __all__ = [
     "Run",
@@ -37,4 +37,5 @@ __all__ = [
     "register",
     "set_tags",
     "tracking_uri",
+    "vanishes",
 ]

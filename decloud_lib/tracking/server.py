@@ -46,6 +46,12 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
 
 
+def vanishes() -> bool:
+    """Say whether what is tracked is lost with this container: in a pod, without a server."""
+    in_pod = "KUBERNETES_SERVICE_HOST" in os.environ
+    return in_pod and not os.environ.get("MLFLOW_TRACKING_URI")
+
+
 def reach() -> str:
     """Ask MLflow something that needs its store; return a word on what was found.
 

@@ -74,3 +74,63 @@ def test_the_command_prints_a_line_per_finding_and_ends_with_2(tmp_path):
     )
     assert bad.return_value == 2
     assert re.search(r"^FAILED +bucket +", bad.output, re.M)
+
+
+def told(**wanted):
+    (finding,) = doctor(DoctorConfig(**wanted)).failed
+    return finding.told
+
+
+def test_credentials_that_are_missing_are_told(monkeypatch, s3):
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+
+    assert "no credentials for http" in told(bucket=s3)
+    assert "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in told(bucket=s3)
+
+
+def test_credentials_that_are_wrong_are_told(monkeypatch, rclone_bucket):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret-key")
+
+    assert "refuses these credentials" in told(bucket=rclone_bucket)
+    assert "check AWS_ACCESS_KEY_ID" in told(bucket=rclone_bucket)
+
+
+@pytest.mark.slow
+def test_ceph_refuses_wrong_credentials_and_takes_the_right_ones(monkeypatch, ceph_bucket):
+    assert states(bucket=ceph_bucket)["bucket"] == "ok"
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret-key")
+
+    assert "refuses these credentials" in told(bucket=ceph_bucket)
+
+
+def test_a_bucket_that_is_not_there_is_told(s3):
+    assert "there is no bucket 'no-such-bucket'" in told(bucket="s3://no-such-bucket/prepared")
+
+
+def test_a_bucket_of_another_region_is_told(monkeypatch, s3):
+    import boto3
+
+    place = {"LocationConstraint": "eu-west-3"}
+    boto3.client("s3", region_name="eu-west-3").create_bucket(
+        Bucket="far-away", CreateBucketConfiguration=place
+    )
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+
+    assert "is in region eu-west-3, and AWS_REGION says us-east-1" in told(bucket="s3://far-away/x")
+    monkeypatch.setenv("AWS_REGION", "eu-west-3")
+    assert states(bucket="s3://far-away/x")["bucket"] == "ok"
+
+
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:1", "ftp://mlflow", "http://"])
+def test_an_mlflow_that_does_not_answer_is_told(monkeypatch, uri):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+
+    assert f"MLflow at {uri}" in told(mlflow=True)
+    assert "check MLFLOW_TRACKING_URI" in told(mlflow=True)
+
+
+def test_a_pod_must_be_told_where_mlflow_is(monkeypatch):
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+
+    assert "MLFLOW_TRACKING_URI is not set in this pod" in told(mlflow=True)
