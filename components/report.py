@@ -6,7 +6,7 @@ from kfp.dsl import Markdown, Output, PipelineTaskFinalStatus
 from components import images
 
 
-@dsl.component(base_image=images.CPU, install_kfp_package=False)
+@dsl.component(base_image=images.PREPARE, install_kfp_package=False)
 def report(pipeline: str, status: PipelineTaskFinalStatus, summary: Output[Markdown]) -> str:
     """Say how a run ended and what to do next; return its state.
 
