@@ -61,6 +61,9 @@ class ModelContract(BaseModel):
     """How far a pixel of the output looks, 10 m pixels, worst phase."""
     margin_px: int = Field(ge=0)
     """Smallest margin that makes windows seamless: the reach rounded up to the stride."""
+    in_context: bool = False
+    """Each estimate depends on all of the window beside what lies within the reach, as that of a
+    fit does: windows are made to overlap and fade into each other."""
     layout: dict[str, Any] | None = None
     """The acquisition layout of the training samples, where known."""
     data_fingerprint: str | None = None

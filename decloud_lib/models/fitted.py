@@ -284,6 +284,7 @@ register(
         target_keys=("s2_t",),
         # Of the local means; the fit itself looks at all visible pixels of a window.
         reach_px=RADIUS_PX,
+        in_context=True,
         trainable=False,
     )
 )

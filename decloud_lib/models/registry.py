@@ -78,6 +78,8 @@ class ModelDefinition:
     gives the same gap."""
     simulation_keys: tuple[str, ...] = ()
     """Keys of a sample that only `simulate` needs, such as the mask of another date."""
+    in_context: bool = False
+    """Each estimate depends on all of the window, not only on what lies within the reach."""
     aliases: tuple[str, ...] = ()
     source: str = ""
     """Where it is defined; only a definition of the same source takes its place."""
@@ -125,6 +127,7 @@ class ModelDefinition:
             stride=stride,
             reach_px=reach_px,
             margin_px=margin_px(reach_px, stride),
+            in_context=self.in_context,
         )
 
     def _geometry(self, spec: ModelSpec) -> tuple[int, int]:

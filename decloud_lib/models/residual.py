@@ -260,6 +260,7 @@ register(
         stride=STRIDE,
         # Of the convolutions; both fits look at all visible pixels of a window.
         reach_px=24,
+        in_context=True,
         with_scale=True,
         loss=loss,
         simulate=simulate,

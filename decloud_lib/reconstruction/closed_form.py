@@ -212,6 +212,7 @@ def _contract(name: str, keys: tuple[str, ...], target: str, reach_px: int) -> M
         stride=1,
         reach_px=reach_px,
         margin_px=reach_px,
+        in_context=name == _FITTED,
     )
 
 

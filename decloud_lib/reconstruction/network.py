@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from math import lcm
 from typing import Protocol
@@ -13,6 +13,7 @@ from decloud_lib.arrays.windows import partition, rounded_up
 from decloud_lib.errors import ConfigError, ModelFolderError
 from decloud_lib.models.contract import ModelContract, ModelOutput
 from decloud_lib.models.runtimes import ReadyModel
+from decloud_lib.reconstruction.blend import OVERLAP_PX
 from decloud_lib.types import Array, Window
 
 logger = logging.getLogger(__name__)
@@ -28,11 +29,14 @@ class Tiling:
     """Context on each side of it, pixels."""
     multiple_px: int
     """Edge windows are computed at a size that is a multiple of this."""
+    overlap_px: int = 0
+    """How far windows are estimated beyond their border, to be mixed with their neighbours; what is
+    estimated has the margin around it."""
 
     def widened(self, reach_px: int) -> "Tiling":
         """Return the tiling with a margin of at least `reach_px`."""
         margin = max(self.margin_px, -(-reach_px // self.multiple_px) * self.multiple_px)
-        return Tiling(self.window_px, margin, self.multiple_px)
+        return replace(self, margin_px=margin)
 
     def batches(self, shape: tuple[int, int], batch_size: int) -> list[list[Window]]:
         """Return the windows to write, row by row, in batches that are computed at one shape."""
@@ -47,7 +51,8 @@ class Tiling:
 
     def read_window(self, window: Window) -> Window:
         """Return what the network needs to see for one window."""
-        return rounded_up(window, self.multiple_px).expanded(self.margin_px)
+        around = self.margin_px + self.overlap_px
+        return rounded_up(window, self.multiple_px).expanded(around)
 
 
 def make_tiling(contract: ModelContract, window_px: int, margin_px: int | None) -> Tiling:
@@ -89,7 +94,8 @@ def make_tiling(contract: ModelContract, window_px: int, margin_px: int | None) 
             contract.name,
             -(-contract.margin_px // multiple) * multiple,
         )
-    return Tiling(window_px, margin, multiple)
+    overlap = -(-OVERLAP_PX // multiple) * multiple if contract.in_context else 0
+    return Tiling(window_px, margin, multiple, overlap)
 
 
 class Estimator(Protocol):

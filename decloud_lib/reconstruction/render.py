@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from decloud_lib import bands, manifest, storage
@@ -11,7 +11,8 @@ from decloud_lib.models.contract import ModelContract, ModelOutput
 from decloud_lib.raster.compose import EngineName, engine
 from decloud_lib.raster.write import RasterProfile, create_raster
 from decloud_lib.reconstruction import stream
-from decloud_lib.reconstruction.closed_form import RegionalFit, closed_form
+from decloud_lib.reconstruction.blend import Blended, Own, Writer
+from decloud_lib.reconstruction.closed_form import CONTRACTS, RegionalFit, closed_form
 from decloud_lib.reconstruction.finish import CLOSING_PX, Finish, NodataRule
 from decloud_lib.reconstruction.five_dates import shown_by
 from decloud_lib.reconstruction.keep import KeepClear, Kept, Quality, QualityOf, extra_keys
@@ -64,6 +65,8 @@ def tiling_of(
         Window or margin do not suit the model.
     """
     tiling = make_tiling(contract, window_px, margin_px)
+    if contract.name in CONTRACTS:  # its windows are estimated together
+        tiling = replace(tiling, overlap_px=0)
     if rule == "required":
         return tiling, 0
     erosion_px = HISTORIC_MARGIN_PX if margin_px is None else margin_px
@@ -126,12 +129,26 @@ def render(
                 own = grid.coarsened(item.factor)
                 writer = create_raster(outputs[item.factor], own, _profile(item), tags)
                 finisher = finish if how.keep is None else Kept(finish, how.keep)
-                targets.append(stream.Target(finisher, stack.enter_context(writer), number))
+                placed = _overlapping(stack, stack.enter_context(writer), own, how, item.factor)
+                targets.append(stream.Target(finisher, placed, number))
             if how.quality and item.factor == 1:
                 writer = create_raster(how.quality, grid, _QUALITY, tags)
                 quality = QualityOf(finish, how.keep)
-                targets.append(stream.Target(quality, stack.enter_context(writer), number))
+                opened = stack.enter_context(writer)
+                overlap = how.tiling.overlap_px
+                placed = Own(opened, overlap) if overlap else opened
+                targets.append(stream.Target(quality, placed, number))
         stream.run(readers, estimator, targets, batches, how.tiling)
+
+
+def _overlapping(
+    stack: ExitStack, writer: Writer, grid: Grid, how: Rendering, factor: int
+) -> Writer:
+    """Return what mixes windows where they overlap; the writer itself where they do not."""
+    overlap = how.tiling.overlap_px // factor
+    if not overlap:
+        return writer
+    return stack.enter_context(Blended(writer, grid.shape, overlap, bands.S2_NODATA))
 
 
 def open_readers(

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 from decloud_lib.progress import track
+from decloud_lib.reconstruction.blend import Writer
 from decloud_lib.reconstruction.network import Estimator, Tiling
 from decloud_lib.reconstruction.pipeline import ReadAhead, Reader, WriteBehind
 from decloud_lib.types import Array, Window
@@ -20,13 +21,6 @@ logger = logging.getLogger(__name__)
 
 Inputs = dict[str, Array]
 Found = TypeVar("Found")
-
-
-class Writer(Protocol):
-    """Where finished windows go."""
-
-    def write(self, window: Window, pixels: Array) -> None:
-        """Write (H, W, C) pixels."""
 
 
 class Finisher(Protocol):
@@ -91,7 +85,8 @@ def run(
             estimates = estimator([tiling.read_window(window) for window in batch], inputs)
             for number, (window, taken) in enumerate(zip(batch, inputs, strict=True)):
                 own = [estimate[number] for estimate in estimates]
-                behind.put(partial(_write, targets, window, own, taken))
+                area = window.expanded(tiling.overlap_px)
+                behind.put(partial(_write, targets, area, own, taken))
     seconds = time.monotonic() - start
     written = sum(window.height * window.width for batch in batches for window in batch)
     computed = sum(window.height * window.width for window in jobs)
