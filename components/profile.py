@@ -55,6 +55,9 @@ class Gpu(_Part):
     resource: str = Field(default="nvidia.com/gpu", description="What the device plugin offers.")
     node_selector: dict[str, str] = {}
     tolerations: tuple[Toleration, ...] = ()
+    allow_cpu: bool = Field(
+        default=False, description="Go on with the CPU where a task finds fewer GPUs than it got."
+    )
 
 
 class TaskSize(_Part):

@@ -71,6 +71,9 @@ def _is_cached(task: PipelineTask) -> bool:
 
 def _on_gpu_nodes(task: PipelineTask, count: int, gpu: profile.Gpu) -> None:
     task.set_accelerator_type(gpu.resource).set_accelerator_limit(count)
+    if not gpu.allow_cpu:
+        # See `decloud_lib.models.devices.check_gpus`; the body of a pipeline loads no TensorFlow.
+        task.set_env_variable("DECLOUD_GPUS", str(count))
     for key, value in gpu.node_selector.items():
         kubernetes.add_node_selector(task, key, value)
     for toleration in gpu.tolerations:

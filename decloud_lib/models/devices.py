@@ -1,19 +1,57 @@
 """Where a training runs: one device, all GPUs of this machine, or several machines."""
 
 import json
+import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import lru_cache
 from typing import Any, Literal
 
 import tensorflow as tf
 
 from decloud_lib.errors import ConfigError
 
+logger = logging.getLogger(__name__)
+
 Strategy = Literal["mirrored", "multiworker", "singlecpu"]
 
 #: Of the existing system: first port of the workers that Slurm starts.
 _SLURM_PORT = 13565
+#: Set where GPUs were asked for: how many this process must have.
+PROMISED = "DECLOUD_GPUS"
+
+
+def check_gpus() -> None:
+    """Check that the GPUs are there that were promised, and let them give memory as it is needed.
+
+    To be called before a GPU is used: TensorFlow takes all its memory otherwise.
+
+    Raises
+    ------
+    ConfigError
+        There are fewer than the variable `DECLOUD_GPUS` says.
+    """
+    _check_gpus(os.environ.get(PROMISED, "0"))
+
+
+@lru_cache(maxsize=4)
+def _check_gpus(promised: str) -> None:
+    found = tf.config.list_physical_devices("GPU")
+    if not promised.isdecimal():
+        raise ConfigError(f"{PROMISED} is {promised!r}, expected a number of GPUs")
+    if len(found) < int(promised):
+        raise ConfigError(
+            f"TensorFlow sees {len(found)} GPUs, and {promised} were asked for: use the GPU image, "
+            "look at the node's driver and device plugin, or say allow_cpu in the profile's "
+            f"section gpu (without Kubeflow: unset {PROMISED}) to compute on the CPU"
+        )
+    for device in found:
+        try:
+            tf.config.experimental.set_memory_growth(device, True)  # noqa: FBT003 - by position only
+        except RuntimeError:  # too late: it is in use
+            logger.debug("memory of %s does not grow", device.name)
 
 
 def gpus(strategy: Strategy) -> int:
@@ -45,8 +83,11 @@ def open_strategy(name: Strategy) -> tf.distribute.Strategy:
     Raises
     ------
     ConfigError
-        Several workers are wanted, and nothing says where they are.
+        Several workers are wanted, and nothing says where they are; or GPUs were promised that
+        are not there.
     """
+    if name != "singlecpu":
+        check_gpus()
     if name == "multiworker":
         _cluster()
         with warnings.catch_warnings():

@@ -19,6 +19,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from decloud_lib.errors import ModelFolderError, ShapeError
 from decloud_lib.models import registry
 from decloud_lib.models.contract import ModelContract, ModelInput, ModelOutput, margin_px
+from decloud_lib.models.devices import check_gpus
 from decloud_lib.models.keys import canonical, kind_of
 from decloud_lib.models.measure import Probe, reach_px, total_stride
 from decloud_lib.models.registry import ModelDefinition, ModelSpec
@@ -112,7 +113,10 @@ def open_graph(folder: Path) -> Any:
     ------
     ModelFolderError
         There is none, or a part of it is missing.
+    ConfigError
+        GPUs were promised that are not there.
     """
+    check_gpus()
     try:
         return tf.saved_model.load(str(folder))
     except (OSError, ValueError, tf.errors.OpError) as error:

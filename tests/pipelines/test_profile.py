@@ -59,12 +59,25 @@ def test_gpu_tasks_run_on_gpu_nodes_and_others_do_not(tmp_path: Path) -> None:
             assert settings[name]["tolerations"][0]["key"] == "nvidia.com/gpu"
             assert settings[name]["emptyDirMounts"][0]["mountPath"] == "/dev/shm"
             assert settings[name]["emptyDirMounts"][0]["medium"] == "Memory"
+            assert {"name": "DECLOUD_GPUS", "value": "1"} in container["env"]
         else:
+            assert "DECLOUD_GPUS" not in str(container)
             assert "accelerator" not in size
             assert container["image"] == wanted.images.prepare
             assert not {"nodeSelector", "tolerations", "emptyDirMounts"} & settings[name].keys()
         assert "secretAsEnv" not in settings[name]  # pods have an identity there
     assert containers.keys() >= GPU_TASKS
+
+
+def test_a_profile_may_allow_the_cpu_in_place_of_gpus(tmp_path: Path) -> None:
+    content = yaml.safe_load((profile.FOLDER / "gpu.yaml").read_text())
+    content["gpu"]["allow_cpu"] = True
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(content))
+    assert compiled(tmp_path / "out", "--profile", str(path)).returncode == 0
+    text = (tmp_path / "out" / "training.yaml").read_text()
+    assert "accelerator" in text
+    assert "DECLOUD_GPUS" not in text
 
 
 def test_a_variable_chooses_the_profile_too(
