@@ -36,6 +36,13 @@ def reconstruct(
     batch_size: int = 1,
     engine: str = "rasterio",
     readers: int = 2,
+    runtime: str = "tensorflow",
+    bbox: list[float] = [],
+    bbox_crs: Optional[str] = None,
+    dtype: str = "int16",
+    write_intermediate: bool = False,
+    quicklook: bool = True,
+    uncertainty: bool = False,
     overwrite: bool = False,
 ) -> str:
     """Rebuild one cloudy Sentinel-2 date; return the URI of the image.
@@ -92,6 +99,20 @@ def reconstruct(
         What reads the images: rasterio or otb (Orfeo ToolBox).
     readers
         Threads that read ahead.
+    runtime
+        What computes the network: tensorflow, or openvino.
+    bbox
+        Only this extent: left, bottom, right, top; empty: all.
+    bbox_crs
+        Coordinates of the extent; empty: those of the images.
+    dtype
+        Type of the images: int16 (no data -10000) or uint16 (no data 0).
+    write_intermediate
+        Write what the network took too.
+    quicklook
+        Write a picture of the date before and after.
+    uncertainty
+        Write the expected error too, of a model that says it.
     overwrite
         Replace an output that was made from other settings or inputs.
     """
@@ -126,6 +147,13 @@ def reconstruct(
             batch_size=batch_size,
             engine=engine,
             readers=readers,
+            runtime=runtime,
+            bbox=bbox,
+            bbox_crs=bbox_crs,
+            dtype=dtype,
+            write_intermediate=write_intermediate,
+            quicklook=quicklook,
+            uncertainty=uncertainty,
             overwrite=overwrite,
         )
     )

@@ -28,6 +28,12 @@ def synthesise(
     batch_size: int = 1,
     engine: str = "rasterio",
     readers: int = 2,
+    runtime: str = "tensorflow",
+    bbox: list[float] = [],
+    bbox_crs: Optional[str] = None,
+    dtype: str = "int16",
+    write_intermediate: bool = False,
+    quicklook: bool = True,
     overwrite: bool = False,
 ) -> str:
     """Make a cloud-free image of a month; return its URI.
@@ -68,6 +74,18 @@ def synthesise(
         What reads the images: rasterio or otb (Orfeo ToolBox).
     readers
         Threads that read ahead.
+    runtime
+        What computes the network: tensorflow, or openvino.
+    bbox
+        Only this extent: left, bottom, right, top; empty: all.
+    bbox_crs
+        Coordinates of the extent; empty: those of the images.
+    dtype
+        Type of the images: int16 (no data -10000) or uint16 (no data 0).
+    write_intermediate
+        Write what the network took too.
+    quicklook
+        Write a picture of the date before and after.
     overwrite
         Replace an output that was made from other settings or inputs.
     """
@@ -94,6 +112,12 @@ def synthesise(
             batch_size=batch_size,
             engine=engine,
             readers=readers,
+            runtime=runtime,
+            bbox=bbox,
+            bbox_crs=bbox_crs,
+            dtype=dtype,
+            write_intermediate=write_intermediate,
+            quicklook=quicklook,
             overwrite=overwrite,
         )
     )

@@ -1,5 +1,6 @@
 """Tiled GeoTIFFs and COGs that appear at their URI whole or not at all."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -59,6 +60,10 @@ class RasterWriter:
         self._dataset = dataset
         self._uri = uri
         self._profile = profile
+        self.size = 0
+        """Bytes of the finished file; known after the context."""
+        self.sha256 = ""
+        """Of the finished file, where it was asked for; known after the context."""
 
     def write(self, window: Window, pixels: Array) -> None:
         """Write a window; fastest from top to bottom and aligned to blocks.
@@ -88,7 +93,12 @@ class RasterWriter:
 
 @contextmanager
 def create_raster(
-    uri: str, grid: Grid, profile: RasterProfile, tags: Mapping[str, str] | None = None
+    uri: str,
+    grid: Grid,
+    profile: RasterProfile,
+    tags: Mapping[str, str] | None = None,
+    *,
+    checksum: bool = False,
 ) -> Iterator[RasterWriter]:
     """Create a raster that appears at its URI when the context ends without an exception.
 
@@ -105,6 +115,8 @@ def create_raster(
         Bands, type and storage.
     tags
         Metadata of the file.
+    checksum
+        Take the SHA-256 of the finished file.
 
     Raises
     ------
@@ -115,12 +127,17 @@ def create_raster(
         # In the folder of the staged file, which goes away as a whole.
         plain = path.with_name(f"plain-{path.name}") if profile.cog else path
         with _disk_errors(uri), _new_dataset(plain, grid, profile, tags or {}) as dataset:
-            yield RasterWriter(dataset, uri, profile)
+            writer = RasterWriter(dataset, uri, profile)
+            yield writer
         _check_whole(plain, uri)
         if profile.cog:
             with _disk_errors(uri):
                 rasterio.shutil.copy(str(plain), str(path), driver="COG", **_cog_options(profile))
             _check_whole(path, uri)
+        writer.size = path.stat().st_size
+        if checksum:
+            with path.open("rb") as file:
+                writer.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_raster(

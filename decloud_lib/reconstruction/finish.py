@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -13,11 +13,24 @@ from decloud_lib.errors import ModelFolderError
 from decloud_lib.types import Array, Window
 
 NodataRule = Literal["required", "historic"]
+OutputType = Literal["int16", "uint16"]
 
 #: Smallest and largest value of an output pixel with data, DN; never the no-data value.
 DN_RANGE = (bands.S2_NODATA + 1, int(np.iinfo(np.int16).max))
 #: Gaps up to this radius are closed by the existing system before it takes away the surroundings.
 CLOSING_PX = 5
+#: No data of an output of each type.
+OUTPUT_NODATA: dict[OutputType, int] = {"int16": bands.S2_NODATA, "uint16": 0}
+
+
+class Finisher(Protocol):
+    """Makes pixels of an output: `Finish`, or what builds on it."""
+
+    def place(self, window: Window) -> Window:
+        """Return where a window of 10 m pixels lies in the output."""
+
+    def __call__(self, window: Window, estimate: Array, inputs: Mapping[str, Array]) -> Array:
+        """Return (H, W, C) pixels of that place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,42 +93,78 @@ class Finish:
                 "its weights are broken: train or export it again"
             )
         pixels = np.clip(dn, *DN_RANGE).astype(np.int16)
-        nodata = self.nodata(window, inputs)
-        if self.factor > 1:
-            fine = nodata[: shape[0] * self.factor, : shape[1] * self.factor]
-            cells = fine.reshape(shape[0], self.factor, shape[1], self.factor)
-            nodata = np.asarray(cells.any(axis=(1, 3)))
-        pixels[nodata] = bands.S2_NODATA
+        pixels[self.coarse(self.nodata(window, inputs), shape)] = bands.S2_NODATA
         return pixels
+
+    def coarse(self, mask: Array, shape: tuple[int, int]) -> Array:
+        """Return (H, W) bool of this output's pixels: True where one of the 10 m pixels is set."""
+        if self.factor == 1:
+            return mask
+        fine = mask[: shape[0] * self.factor, : shape[1] * self.factor]
+        cells = fine.reshape(shape[0], self.factor, shape[1], self.factor)
+        return np.asarray(cells.any(axis=(1, 3)))
 
     def nodata(self, window: Window, inputs: Mapping[str, Array]) -> Array:
         """Return (H, W) bool of 10 m pixels, True = no data by the rule, without the margin."""
-        masks = self._one_of(inputs) or [
-            all_nodata(pixels, nodata).repeat(factor, axis=0).repeat(factor, axis=1)
-            for key, pixels in sorted(inputs.items())
-            for nodata, factor in [_nodata_of(key)]
-            if nodata is not None and (factor == 1 or self.rule == "required")
-        ]
         if self.rule == "required":
-            masks = [trim(mask, self.margin_px, window.shape) for mask in masks]
-            return np.asarray(np.logical_or.reduce(masks)) if masks else _none(window.shape)
-        if not masks:
-            return _none(window.shape)
-        valid = close_mask(~np.logical_or.reduce(masks), CLOSING_PX)
+            return trim(self.missing(inputs), self.margin_px, window.shape)
+        valid = close_mask(~self.missing(inputs), CLOSING_PX)
         return ~trim(erode_mask(valid, self.erosion_px), self.margin_px, window.shape)
 
-    def _one_of(self, inputs: Mapping[str, Array]) -> list[Array]:
-        """Return where none of the images of `shown_by` shows the ground, as a list."""
+    def _one_of(self, inputs: Mapping[str, Array]) -> Array:
+        """Return where none of the images of `shown_by` shows the ground."""
         hidden = []
         for key in self.shown_by:
             lost = all_nodata(inputs[key], bands.S2_NODATA)
             mask = inputs.get(key.replace("s2_", "s2_cld10m_"))
             hidden.append(lost if mask is None else lost | (mask[..., 0] != 0))
-        return [np.logical_and.reduce(hidden)] if hidden else []
+        return np.asarray(np.logical_and.reduce(hidden))
+
+    def missing(self, inputs: Mapping[str, Array]) -> Array:
+        """Return (H, W) bool of 10 m pixels with the margin, True = an input has no data there.
+
+        The historic rule looks at images of 10 m only.
+        """
+        if self.shown_by:
+            return self._one_of(inputs)
+        found: Array | None = None
+        for key, pixels in sorted(inputs.items()):
+            nodata, factor = _nodata_of(key)
+            if nodata is None or (factor > 1 and self.rule == "historic"):
+                continue
+            mask = all_nodata(pixels, nodata).repeat(factor, axis=0).repeat(factor, axis=1)
+            found = mask if found is None else found | mask
+        if found is None:
+            key = next(key for key in inputs if "timestamp" not in key)
+            pixels, factor = inputs[key], input_factor(key)
+            found = np.zeros((pixels.shape[0] * factor, pixels.shape[1] * factor), dtype=bool)
+        return found
 
 
-def _none(shape: tuple[int, int]) -> Array:
-    return np.zeros(shape, dtype=bool)
+@dataclass(frozen=True, slots=True)
+class Unsigned:
+    """Turns what another finisher makes into unsigned values; used as it is.
+
+    No data becomes 0, and values below 1 become 1, so that 0 stays no data: the existing system
+    does so for ESA's products.
+    """
+
+    signed: Finisher
+
+    def place(self, window: Window) -> Window:
+        """Return where a window of 10 m pixels lies in this output."""
+        return self.signed.place(window)
+
+    def __call__(self, window: Window, estimate: Array, inputs: Mapping[str, Array]) -> Array:
+        """Return (H, W, C) uint16 DN; 0 = no data."""
+        pixels = self.signed(window, estimate, inputs)
+        nothing = all_nodata(pixels, bands.S2_NODATA)[:, :, np.newaxis]
+        return np.where(nothing, OUTPUT_NODATA["uint16"], np.maximum(pixels, 1)).astype(np.uint16)
+
+
+def input_factor(key: str) -> int:
+    """Return the side of the pixels of an input, 10 m pixels."""
+    return 2 if key == "dem" or "_20m" in key else 1
 
 
 def _nodata_of(key: str) -> tuple[int | None, int]:
@@ -123,4 +172,4 @@ def _nodata_of(key: str) -> tuple[int | None, int]:
     if "timestamp" in key:
         return None, 1
     kinds = {"s1": bands.S1_NODATA, "s2": bands.S2_NODATA}
-    return kinds.get(key.partition("_")[0]), 2 if key.startswith("s2_20m_") else 1
+    return kinds.get(key.partition("_")[0]), input_factor(key)

@@ -1,8 +1,7 @@
-"""Observed clear pixels that are kept, and the image that says where each pixel comes from."""
+"""Observed clear pixels that are kept beside what a network estimates."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 
@@ -15,7 +14,6 @@ from decloud_lib.raster.products.prepared import PreparedS2
 from decloud_lib.reconstruction.finish import Finish
 from decloud_lib.reconstruction.sources import (
     Single,
-    Source,
     mask_image,
     s2_20m_image,
     s2_image,
@@ -25,15 +23,6 @@ from decloud_lib.types import Array, Window
 #: Keys of what is read only to be kept; no network takes them.
 _CLOUD, _OBSERVED = "observed_cloud", {1: "observed_10m", 2: "observed_20m"}
 _SERVED = {1: "s2_t", 2: "s2_20m_t"}
-
-
-class Quality(IntEnum):
-    """Where a pixel of the output comes from."""
-
-    NO_DATA = 0
-    NETWORK = 1
-    KEPT = 2
-    BLENDED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +46,16 @@ class KeepClear:
         clear &= ~all_nodata(inputs[self.observed[1]], bands.S2_NODATA)
         return trim(clear_weight(clear, self.feather_px), self.margin_px, window.shape)
 
+    def coarse_weight(self, finish: Finish, window: Window, inputs: Mapping[str, Array]) -> Array:
+        """Return (H, W) float32, the weight of the pixels of an output: the least of its own."""
+        place, factor = finish.place(window), finish.factor
+        weight = self.weight(window, inputs)
+        if factor > 1:
+            fine = weight[: place.height * factor, : place.width * factor]
+            cells = fine.reshape(place.height, factor, place.width, factor)
+            weight = cells.min(axis=(1, 3))
+        return weight
+
     def blend(
         self, finish: Finish, window: Window, pixels: Array, inputs: Mapping[str, Array]
     ) -> Array:
@@ -65,11 +64,7 @@ class KeepClear:
         A pixel that is no data for the network but clear in the image is kept whole.
         """
         place, factor = finish.place(window), finish.factor
-        weight = self.weight(window, inputs)
-        if factor > 1:
-            fine = weight[: place.height * factor, : place.width * factor]
-            cells = fine.reshape(place.height, factor, place.width, factor)
-            weight = cells.min(axis=(1, 3))
+        weight = self.coarse_weight(finish, window, inputs)
         seen = trim(inputs[self.observed[factor]], self.margin_px // factor, place.shape)
         weight = np.where(all_nodata(seen, bands.S2_NODATA), 0, weight)[:, :, np.newaxis]
         mixed = np.rint(weight * seen + (1 - weight) * pixels).astype(np.int16)
@@ -94,49 +89,31 @@ class Kept:
         return self.keep.blend(self.finish, window, pixels, inputs)
 
 
-@dataclass(frozen=True, slots=True)
-class QualityOf:
-    """Says of each 10 m pixel where it comes from; used as `Finish` is."""
-
-    finish: Finish
-    keep: KeepClear | None
-
-    def place(self, window: Window) -> Window:
-        """Return the window."""
-        return window
-
-    def __call__(self, window: Window, estimate: Array, inputs: Mapping[str, Array]) -> Array:
-        """Return (H, W, 1) uint8 of `Quality`."""
-        del estimate
-        nodata = self.finish.nodata(window, inputs)
-        found = np.where(nodata, Quality.NO_DATA, Quality.NETWORK)
-        if self.keep is not None:
-            weight = self.keep.weight(window, inputs)
-            found[weight > 0] = Quality.BLENDED
-            found[(weight == 1) | (nodata & (weight > 0))] = Quality.KEPT
-        return found.astype(np.uint8)[:, :, np.newaxis]
-
-
 def observed_sources(
-    contract: ModelContract, target: PreparedS2
-) -> tuple[list[Source], dict[int, str]]:
-    """Return what must be read to keep clear pixels, beside what the network takes.
+    contract: ModelContract, target: PreparedS2, *, cloud: bool
+) -> tuple[list[Single], dict[int, str]]:
+    """Return what must be read of the date itself, beside what the network takes.
+
+    Parameters
+    ----------
+    contract
+        What the network takes and gives.
+    target
+        The date.
+    cloud
+        To keep its clear pixels: its mask, and its image at the resolution of each output. Else
+        only the 10 m image, to be shown.
 
     Returns
     -------
     The sources, and the key of the observed image by the side of its pixels.
     """
     images = {1: s2_image(target.stack_10m), 2: s2_20m_image(target.stack_20m)}
-    sources: list[Source] = [Single(_CLOUD, mask_image(target.cloud_mask))]
+    sources = [Single(_CLOUD, mask_image(target.cloud_mask))] if cloud else []
     keys: dict[int, str] = {}
-    for factor in {1, *(item.factor for item in contract.outputs)}:
+    for factor in {1, *(item.factor for item in contract.outputs if cloud)}:
         served = _SERVED[factor] in contract.input_keys
         keys[factor] = _SERVED[factor] if served else _OBSERVED[factor]
         if not served:
             sources.append(Single(keys[factor], images[factor]))
     return sources, keys
-
-
-def extra_keys(keys: Mapping[int, str]) -> tuple[str, ...]:
-    """Return the keys that only `KeepClear` reads."""
-    return (_CLOUD, *(key for key in keys.values() if key in _OBSERVED.values()))

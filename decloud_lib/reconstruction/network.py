@@ -136,6 +136,9 @@ class Caller:
         What it must be given.
     outputs : tuple of ModelOutput
         What it gives: 10 m bands, then 20 m bands where the network has them.
+    tensors : tuple of str
+        What a call returns: the estimate of each output, then, of those that have one, the expected
+        absolute error.
 
     A network takes one date per sample, while a mosaic has one per pixel. Where the pixels of a
     network do not look at each other, each becomes a sample of 1 x 1 px.
@@ -158,6 +161,8 @@ class Caller:
                 f"model {contract.name} gives {found}; expected one output at 10 m, "
                 "and at most one more at 20 m"
             )
+        errors = (item.scale_tensor for item in self.outputs)
+        self.tensors = (*(item.tensor for item in self.outputs), *(name for name in errors if name))
 
     def __call__(
         self, windows: Sequence[Window], readings: Sequence[Mapping[str, Array]]
@@ -174,11 +179,10 @@ class Caller:
             key: _stacked([reading[key] for reading in readings], key in self._dates)
             for key in self.input_keys
         }
-        tensors = [item.tensor for item in self.outputs]
         if all(stacked[key].shape[1:] == (1, 1, 1) for key in self._dates):
             numbers = {key: stacked[key].reshape(-1) for key in self._dates}
             found = self._network.predict(stacked | numbers)
-            return [found[tensor] for tensor in tensors]
+            return [found[tensor] for tensor in self.tensors]
         self._check_pixels()
         shape = next(value.shape[:3] for key, value in stacked.items() if key not in self._dates)
         pixels = {
@@ -188,7 +192,7 @@ class Caller:
             for key, value in stacked.items()
         }
         found = self._network.predict(pixels)
-        return [found[tensor].reshape(*shape, -1) for tensor in tensors]
+        return [found[tensor].reshape(*shape, -1) for tensor in self.tensors]
 
     def _check_pixels(self) -> None:
         contract = self._network.contract

@@ -1,21 +1,23 @@
-"""From sources and a model to finished images: what all reconstructions share."""
+"""From sources and a model to finished rasters: what all reconstructions share."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from math import lcm
 
-from decloud_lib import bands, manifest, storage
+from decloud_lib import manifest, storage
 from decloud_lib.errors import ConfigError
-from decloud_lib.models.contract import ModelContract, ModelOutput
+from decloud_lib.models.contract import ModelContract
 from decloud_lib.raster.compose import EngineName, engine
-from decloud_lib.raster.write import RasterProfile, create_raster
+from decloud_lib.raster.write import RasterWriter, create_raster
 from decloud_lib.reconstruction import stream
 from decloud_lib.reconstruction.blend import Blended, Own, Writer
 from decloud_lib.reconstruction.closed_form import CONTRACTS, RegionalFit, closed_form
+from decloud_lib.reconstruction.companions import Quality
 from decloud_lib.reconstruction.finish import CLOSING_PX, Finish, NodataRule
-from decloud_lib.reconstruction.five_dates import shown_by
-from decloud_lib.reconstruction.keep import KeepClear, Kept, Quality, QualityOf, extra_keys
+from decloud_lib.reconstruction.images import Look, OutputRaster
+from decloud_lib.reconstruction.keep import KeepClear
 from decloud_lib.reconstruction.network import Caller, Tiling, make_tiling
 from decloud_lib.reconstruction.pipeline import Reader
 from decloud_lib.reconstruction.processes import ProcessReader
@@ -24,14 +26,6 @@ from decloud_lib.reconstruction.served import ModelInUse
 from decloud_lib.reconstruction.sources import SceneReader, Source
 from decloud_lib.types import Array, Grid, Window
 
-_QUALITY = RasterProfile(
-    ("quality",),
-    "uint8",
-    int(Quality.NO_DATA),
-    predictor=1,
-    cog=True,
-    overview_resampling="NEAREST",
-)
 #: How far the existing system takes away what lies around pixels without data, by default.
 HISTORIC_MARGIN_PX = 64
 
@@ -48,8 +42,37 @@ class Rendering:
     engine: EngineName
     keep: KeepClear | None = None
     """Keep clear observed pixels."""
-    quality: str | None = None
-    """URI of the image that says where each pixel comes from."""
+    extra_keys: tuple[str, ...] = ()
+    """What is read beside the network's inputs, for the finishing."""
+    taps: Mapping[str, Writer] = field(default_factory=dict)
+    """Who else gets the windows of a raster, by its role."""
+    watch: Sequence[stream.Target] = ()
+    """Who else follows the windows, without a raster."""
+    shown_by: tuple[str, ...] = ()
+    """See `Finish`."""
+
+    def widened(self, reach_px: int) -> "Rendering":
+        """Return it with a margin of at least `reach_px`."""
+        return replace(self, tiling=self.tiling.widened(reach_px))
+
+    def finish(self, factor: int) -> Finish:
+        """Return what finishes pixels whose side is `factor` 10 m pixels."""
+        return Finish(self.tiling.margin_px, factor, self.rule, self.erosion_px, self.shown_by)
+
+    def look(self, estimated: Quality = Quality.NETWORK, now_ms: int | None = None) -> Look:
+        """Return what the finishing of all rasters has in common."""
+        return Look(self.finish, self.keep, estimated, now_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A raster that is whole and in its place."""
+
+    raster: OutputRaster
+    grid: Grid
+    size: int
+    """Bytes."""
+    sha256: str
 
 
 def tiling_of(
@@ -73,30 +96,45 @@ def tiling_of(
     return tiling.widened(erosion_px + 2 * CLOSING_PX), erosion_px
 
 
-def check_outputs(contract: ModelContract, output_20m: str | None) -> None:
+def check_outputs(contract: ModelContract, output_20m: str | None, *, uncertainty: bool) -> None:
     """Check that a model gives what is asked for.
 
     Raises
     ------
     ConfigError
-        An image at 20 m is wanted of a model without 20 m bands.
+        An image at 20 m is wanted of a model without 20 m bands, or the uncertainty of one that
+        does not say it.
     """
     if output_20m is not None and len(contract.outputs) < 2:
         raise ConfigError(
             f"--output-20m: model {contract.name} gives no 20 m bands; leave the option out, "
             "or use a model for all bands"
         )
+    if uncertainty and not any(item.scale_tensor for item in contract.outputs):
+        raise ConfigError(
+            f"--uncertainty: model {contract.name} does not say how sure it is; leave the option "
+            "out, or use a model that does, such as residual"
+        )
+
+
+def extent_multiple(tiling: Tiling) -> int:
+    """Return of what the corners of an extent must be multiples, 10 m pixels.
+
+    The network then sees the same phase of its strides as over the whole image, so a part equals
+    the same part of the whole.
+    """
+    return lcm(tiling.multiple_px, 2)
 
 
 def render(
     model: ModelInUse,
     sources: Sequence[Source],
-    grid: Grid,
-    outputs: Mapping[int, str],
+    where: tuple[Grid, Window],
+    rasters: Sequence[OutputRaster],
     how: Rendering,
     tags: Mapping[str, str],
-) -> None:
-    """Run a network over a whole extent and write its images.
+) -> list[Written]:
+    """Run a network over an extent and write its rasters.
 
     Parameters
     ----------
@@ -104,51 +142,66 @@ def render(
         The network.
     sources
         All that it takes.
-    grid
-        The 10 m grid.
-    outputs
-        Side of a pixel, 10 m pixels -> URI of the image: 1, and 2 where it is wanted.
+    where
+        The 10 m grid of the sources, and the part of it to write.
+    rasters
+        What to write.
     how
         Windows, rules, engine.
     tags
-        Metadata of the images.
+        Metadata of the rasters.
     """
+    grid, extent = where
     formula = closed_form(model.contract, grid.shape)
     estimator = formula or Caller(model.network())
-    keys = estimator.input_keys + (extra_keys(how.keep.observed) if how.keep else ())
+    keys = estimator.input_keys + how.extra_keys
     if isinstance(formula, RegionalFit):
+        # Of the whole image also for a part of it, which then has the same pixels.
         formula.learn(open_readers(sources, keys, grid, how))
     readers = open_readers(sources, keys, grid, how)
-    batches = how.tiling.batches(grid.shape, how.batch_size)
+    writers: list[tuple[OutputRaster, Grid, RasterWriter]] = []
     with ExitStack() as stack:
-        targets = []
-        enough = shown_by(model.contract, composed=formula is not None)
-        for number, item in enumerate(estimator.outputs):
-            finish = Finish(how.tiling.margin_px, item.factor, how.rule, how.erosion_px, enough)
-            if item.factor in outputs:
-                own = grid.coarsened(item.factor)
-                writer = create_raster(outputs[item.factor], own, _profile(item), tags)
-                finisher = finish if how.keep is None else Kept(finish, how.keep)
-                placed = _overlapping(stack, stack.enter_context(writer), own, how, item.factor)
-                targets.append(stream.Target(finisher, placed, number))
-            if how.quality and item.factor == 1:
-                writer = create_raster(how.quality, grid, _QUALITY, tags)
-                quality = QualityOf(finish, how.keep)
-                opened = stack.enter_context(writer)
-                overlap = how.tiling.overlap_px
-                placed = Own(opened, overlap) if overlap else opened
-                targets.append(stream.Target(quality, placed, number))
+        targets = [
+            replace(target, writer=_Inside(_own(target.writer, how, 1), extent))
+            for target in how.watch
+        ]
+        for raster in rasters:
+            own = grid.cropped(extent).coarsened(raster.factor)
+            creating = create_raster(raster.uri, own, raster.profile, tags, checksum=True)
+            writer = stack.enter_context(creating)
+            writers.append((raster, own, writer))
+            taps = [how.taps[raster.role]] if raster.role in how.taps else []
+            placed: Writer = _All((writer, *taps))
+            if raster.can_be_mixed:
+                placed = _mixed(stack, placed, raster, own, how)
+            else:
+                placed = _own(placed, how, raster.factor)
+            inside = _Inside(placed, extent, raster.factor)
+            targets.append(stream.Target(raster.finisher, inside, raster.source))
+        batches = [
+            [_moved(window, extent.row, extent.col) for window in batch]
+            for batch in how.tiling.batches(extent.shape, how.batch_size)
+        ]
         stream.run(readers, estimator, targets, batches, how.tiling)
+    return [Written(raster, own, writer.size, writer.sha256) for raster, own, writer in writers]
 
 
-def _overlapping(
-    stack: ExitStack, writer: Writer, grid: Grid, how: Rendering, factor: int
+def _mixed(
+    stack: ExitStack, writer: Writer, raster: OutputRaster, grid: Grid, how: Rendering
 ) -> Writer:
     """Return what mixes windows where they overlap; the writer itself where they do not."""
-    overlap = how.tiling.overlap_px // factor
+    overlap = how.tiling.overlap_px // raster.factor
     if not overlap:
         return writer
-    return stack.enter_context(Blended(writer, grid.shape, overlap, bands.S2_NODATA))
+    nodata = raster.profile.nodata
+    assert nodata is not None
+    return stack.enter_context(Blended(writer, grid.shape, overlap, nodata))
+
+
+def _own(writer: Writer, how: Rendering, factor: int) -> Writer:
+    """Return what takes the own area of windows that overlap."""
+    overlap = how.tiling.overlap_px // factor
+    return Own(writer, overlap) if overlap else writer
 
 
 def open_readers(
@@ -172,11 +225,10 @@ def _scene_reader(
 
 def model_tags(model: ModelInUse) -> dict[str, str]:
     """Return what an image says about the model and the code that made it."""
-    graph = [item.etag for item in model.files() if item.uri.endswith("/saved_model.pb")]
     return {
         "DECLOUD_MODEL": model.contract.name,
         "DECLOUD_SAVEDMODEL": model.uri,
-        "DECLOUD_MODEL_SHA256": "".join(graph),
+        "DECLOUD_MODEL_SHA256": model.sha256(),
         "DECLOUD_VERSION": manifest.code_version(),
     }
 
@@ -189,5 +241,28 @@ def input_tags(names: Mapping[str, Sequence[str]]) -> dict[str, str]:
     }
 
 
-def _profile(output: ModelOutput) -> RasterProfile:
-    return RasterProfile(output.bands, "int16", bands.S2_NODATA, cog=True)
+@dataclass(frozen=True, slots=True)
+class _Inside:
+    """Writes windows of a scene into a raster that covers an extent of it."""
+
+    writer: Writer
+    extent: Window
+    """10 m pixels."""
+    factor: int = 1
+
+    def write(self, window: Window, pixels: Array) -> None:
+        row, col = self.extent.row // self.factor, self.extent.col // self.factor
+        self.writer.write(_moved(window, -row, -col), pixels)
+
+
+@dataclass(frozen=True, slots=True)
+class _All:
+    writers: tuple[Writer, ...]
+
+    def write(self, window: Window, pixels: Array) -> None:
+        for writer in self.writers:
+            writer.write(window, pixels)
+
+
+def _moved(window: Window, rows: int, cols: int) -> Window:
+    return replace(window, row=window.row + rows, col=window.col + cols)

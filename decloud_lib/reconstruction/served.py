@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from decloud_lib import manifest, storage, tracking
+from decloud_lib import checksums, manifest, storage, tracking
 from decloud_lib.models.contract import ModelContract, read_contract
 from decloud_lib.models.runtimes import ReadyModel, RuntimeName, check_runtime, load_for
 from decloud_lib.reconstruction.closed_form import CONTRACTS
@@ -33,6 +33,7 @@ class ModelInUse:
         self._folder = folder
         self._network: ReadyModel | None = None
         self._files: tuple[storage.Entry, ...] | None = None
+        self._digest: str | None = None
 
     def files(self) -> tuple[storage.Entry, ...]:
         """Return the model's files with a hash of their content.
@@ -44,6 +45,12 @@ class ModelInUse:
             folder = self._folder
             self._files = tuple(manifest.entries_by_content(self.uri, folder)) if folder else ()
         return self._files
+
+    def sha256(self) -> str:
+        """Return the digest of the whole folder (see `checksums`); empty without a folder."""
+        if self._digest is None:
+            self._digest = checksums.folder_digest(self._folder) if self._folder else ""
+        return self._digest
 
     def network(self) -> ReadyModel:
         """Return the network; takes seconds the first time."""

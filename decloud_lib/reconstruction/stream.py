@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from decloud_lib.progress import track
 from decloud_lib.reconstruction.blend import Writer
+from decloud_lib.reconstruction.finish import Finisher
 from decloud_lib.reconstruction.network import Estimator, Tiling
 from decloud_lib.reconstruction.pipeline import ReadAhead, Reader, WriteBehind
 from decloud_lib.types import Array, Window
@@ -21,16 +22,6 @@ logger = logging.getLogger(__name__)
 
 Inputs = dict[str, Array]
 Found = TypeVar("Found")
-
-
-class Finisher(Protocol):
-    """Makes pixels of an output: `Finish`, or what builds on it."""
-
-    def place(self, window: Window) -> Window:
-        """Return where a window of 10 m pixels lies in the output."""
-
-    def __call__(self, window: Window, estimate: Array, inputs: Mapping[str, Array]) -> Array:
-        """Return (H, W, C) pixels of that place."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,24 +8,28 @@ from functools import partial
 from pydantic import Field, field_validator
 
 from decloud_lib import manifest
+from decloud_lib.models.contract import ModelContract
 from decloud_lib.raster.products.prepared import list_s1, list_s2
 from decloud_lib.raster.views import open_image
+from decloud_lib.reconstruction.catalog import Scene, platform_of
+from decloud_lib.reconstruction.companions import with_dates
+from decloud_lib.reconstruction.extent import window_of
+from decloud_lib.reconstruction.five_dates import PARTIAL
 from decloud_lib.reconstruction.gather import Candidates, Given, gather, input_files
+from decloud_lib.reconstruction.images import FINE, Wanted
 from decloud_lib.reconstruction.inputs import (
     SceneInputs,
     Search,
+    milliseconds,
     replace_span,
     spans_of_layout,
 )
+from decloud_lib.reconstruction.job import Job, make, manifest_uri
 from decloud_lib.reconstruction.keep import KeepClear, observed_sources
-from decloud_lib.reconstruction.render import (
-    check_outputs,
-    input_tags,
-    model_tags,
-    render,
-)
+from decloud_lib.reconstruction.render import check_outputs, extent_multiple, input_tags
 from decloud_lib.reconstruction.scene import make_sources, roles_of
 from decloud_lib.reconstruction.served import ModelInUse, open_model
+from decloud_lib.reconstruction.usable import check_clear_neighbours, check_has_data
 from decloud_lib.stages.reconstruct_options import ReconstructOptions
 
 logger = logging.getLogger(__name__)
@@ -82,6 +86,18 @@ class ReconstructConfig(ReconstructOptions):
             raise ValueError("expected the name of a GeoTIFF, with .tif at its end")
         return value
 
+    def wanted(self) -> Wanted:
+        """Return which files are wanted."""
+        return Wanted(
+            image=self.output,
+            image_20m=self.output_20m,
+            dtype=self.dtype,
+            quality=self.quality,
+            uncertainty=self.uncertainty,
+            inputs=self.write_intermediate,
+            quicklook=self.quicklook,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ReconstructResult:
@@ -132,8 +148,8 @@ def rebuild(
     """Rebuild one date with a model that is open already; see `reconstruct`."""
     start = time.monotonic()
     contract = model.contract
-    check_outputs(contract, config.output_20m)
-    how = config.rendering(contract)
+    check_outputs(contract, config.output_20m, uncertainty=config.uncertainty)
+    config.rendering(contract)
     roles = roles_of(contract)
     inputs = gather(
         _given(config),
@@ -141,48 +157,59 @@ def rebuild(
         _search(config, model),
         lambda tile: candidates or _listed(config, tile),
     )
-    sources = make_sources(contract, inputs, config.priority, config.maxgap)
-    if config.keep_clear:
-        more, observed = observed_sources(contract, inputs.target)
-        sources += more
-        tiling = how.tiling.widened(config.feather_px)
-        keep = KeepClear(tiling.margin_px, config.feather_px, observed)
-        how = replace(how, tiling=tiling, keep=keep)
-    if config.quality:
-        how = replace(how, quality=quality_uri(config.output))
-    with open_image(inputs.target.stack_10m) as reader:
-        grid = reader.grid
+    job = _job(config, contract, inputs)
     read = roles | ({"observed_cloud"} if config.keep_clear else set())
-    planned = manifest.plan("reconstruct", config, [*input_files(inputs, read), *model.files()])
-    record = manifest_uri(config.output)
+    planned = manifest.plan("reconstruct", config, [*input_files(inputs, read), *model.files()], 2)
     result = partial(
         ReconstructResult,
         output=config.output,
         output_20m=config.output_20m,
-        pixels=grid.height * grid.width,
+        pixels=job.extent.height * job.extent.width,
         inputs=inputs.names(),
     )
-    if manifest.is_current(record, planned, overwrite=config.overwrite):
+    if manifest.is_current(manifest_uri(config.output), planned, overwrite=config.overwrite):
         logger.info("%s is there already", config.output)
         return result(seconds=time.monotonic() - start, reused=True)
+    if PARTIAL not in roles:
+        check_has_data(contract, inputs, job.extent)
+        if config.priority == "closest_clear":
+            check_clear_neighbours(inputs)
     _log_inputs(inputs)
-    outputs = {1: config.output} | ({2: config.output_20m} if config.output_20m else {})
-    render(model, sources, grid, outputs, how, _tags(config, model, inputs))
-    counts = {"pixels": grid.height * grid.width}
-    written = [*outputs.values(), *([how.quality] if how.quality else [])]
-    manifest.write(record, planned, written, counts=counts)
-    logger.info("wrote %s", ", ".join(written))
+    make(model, job, planned)
     return result(seconds=time.monotonic() - start)
 
 
-def manifest_uri(output: str) -> str:
-    """Return the URI of the manifest beside an image: `<stem>.manifest.json`."""
-    return output.rpartition(".")[0] + ".manifest.json"
-
-
-def quality_uri(output: str) -> str:
-    """Return the URI of the image that says where the pixels of an image come from."""
-    return output.rpartition(".")[0] + "_quality.tif"
+def _job(config: ReconstructConfig, contract: ModelContract, inputs: SceneInputs) -> Job:
+    sources = make_sources(contract, inputs, config.priority, config.maxgap)
+    how = config.rendering(contract)
+    extra: tuple[str, ...] = ()
+    if config.quality:
+        sources, extra = with_dates(sources, contract)
+    if config.keep_clear or config.quicklook:
+        more, observed = observed_sources(contract, inputs.target, cloud=config.keep_clear)
+        sources, extra = [*sources, *more], (*extra, *(item.key for item in more))
+        if config.keep_clear:
+            how = how.widened(config.feather_px)
+            keep = KeepClear(how.tiling.margin_px, config.feather_px, observed)
+            how = replace(how, keep=keep)
+    with open_image(inputs.target.stack_10m) as reader:
+        grid = reader.grid
+    extent = window_of(config.bbox, config.bbox_crs, grid, extent_multiple(how.tiling))
+    target = inputs.target
+    return Job(
+        sources=sources,
+        grid=grid,
+        extent=extent,
+        wanted=config.wanted(),
+        how=replace(how, extra_keys=extra),
+        scene=Scene(
+            grid.cropped(extent), target.acquired, target.acquired, platform_of(target.name)
+        ),
+        tags=_tags(config, inputs),
+        inputs=inputs.names(),
+        observed=observed[FINE] if config.keep_clear or config.quicklook else None,
+        now_ms=milliseconds(target.acquired),
+    )
 
 
 def _given(config: ReconstructConfig) -> Given:
@@ -214,9 +241,8 @@ def _search(config: ReconstructConfig, model: ModelInUse) -> Search:
     return Search(before, after, config.maxgap)
 
 
-def _tags(config: ReconstructConfig, model: ModelInUse, inputs: SceneInputs) -> dict[str, str]:
+def _tags(config: ReconstructConfig, inputs: SceneInputs) -> dict[str, str]:
     return {
-        **model_tags(model),
         "DECLOUD_PRIORITY": config.priority,
         "ACQUISITION_TIME": inputs.target.acquired.isoformat(),
         **input_tags(inputs.names()),

@@ -2,13 +2,13 @@
 
 from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from decloud_lib.config import StageConfig
 from decloud_lib.models.contract import ModelContract
 from decloud_lib.models.runtimes import RuntimeName
 from decloud_lib.raster.compose import EngineName, engine
-from decloud_lib.reconstruction.finish import NodataRule
+from decloud_lib.reconstruction.finish import NodataRule, OutputType
 from decloud_lib.reconstruction.render import Rendering, tiling_of
 from decloud_lib.reconstruction.scene import Priority
 
@@ -60,6 +60,41 @@ class RenderOptions(StageConfig):
         le=64,
         description="What reads ahead: threads, or processes with --engine otb.",
     )
+    bbox: tuple[float, ...] = Field(
+        default=(),
+        description="Only this extent: left bottom right top. It is widened to whole strides of "
+        "the model, and equals that part of the whole image.",
+    )
+    bbox_crs: str | None = Field(
+        default=None,
+        description="Coordinates of --bbox, such as EPSG:4326 for degrees. Default: those of the "
+        "images.",
+    )
+    dtype: OutputType = Field(
+        default="int16",
+        description="Type of the images: int16 with -10000 as no data, or uint16 with 0 (ESA's), "
+        "reflectance x 10000.",
+    )
+    write_intermediate: bool = Field(
+        default=False,
+        description="Write what the network took too, as `<image>_<input>.tif`.",
+    )
+    quicklook: bool = Field(
+        default=True, description="Write a picture of the date before and after, `<image>.png`."
+    )
+
+    @field_validator("bbox")
+    @classmethod
+    def _is_box(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if value and (len(value) != 4 or not (value[0] < value[2] and value[1] < value[3])):
+            raise ValueError("expected four numbers: left bottom right top")
+        return value
+
+    @model_validator(mode="after")
+    def _crs_has_a_box(self) -> Self:
+        if self.bbox_crs is not None and not self.bbox:
+            raise ValueError("bbox_crs says nothing without bbox; give both")
+        return self
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the output; how it is computed does not."""
@@ -102,7 +137,14 @@ class ReconstructOptions(RenderOptions):
     )
     quality: bool = Field(
         default=False,
-        description="Write `<image>_quality.tif` too: 0 no data, 1 network, 2 kept, 3 blended.",
+        description="Write `<image>_quality.tif` too: where each pixel comes from (0 no data, 1 "
+        "network, 2 kept, 3 blended, 4 interpolated), whether no data lies within the network's "
+        "reach, days to the date before and after.",
+    )
+    uncertainty: bool = Field(
+        default=False,
+        description="Write the expected absolute error too, `<image>_uncertainty.tif`, of a model "
+        "that says it.",
     )
     maxgap: float = Field(
         default=72.0,

@@ -81,7 +81,8 @@ def reconstruct_series(config: ReconstructSeriesConfig) -> ReconstructSeriesResu
     with open_model(config.savedmodel, config.runtime) as model:
         roles_of(model.contract)
         config.rendering(model.contract)
-        check_outputs(model.contract, config.out_dir if config.with_20m_bands else None)
+        coarse = config.out_dir if config.with_20m_bands else None
+        check_outputs(model.contract, coarse, uncertainty=config.uncertainty)
         for number, product in enumerate(products, start=1):
             logger.info("date %d of %d: %s", number, len(products), product.name)
             try:

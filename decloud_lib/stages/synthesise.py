@@ -1,9 +1,11 @@
 """Make a cloud-free image of a month out of its Sentinel-2 (and Sentinel-1) dates."""
 
+import calendar
 import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from pydantic import Field
 
@@ -18,12 +20,12 @@ from decloud_lib.raster.products.prepared import (
     open_s2,
 )
 from decloud_lib.raster.views import open_image, stored_files
+from decloud_lib.reconstruction.catalog import Scene
+from decloud_lib.reconstruction.extent import window_of
 from decloud_lib.reconstruction.gather import listed_uris
-from decloud_lib.reconstruction.render import (
-    input_tags,
-    model_tags,
-    render,
-)
+from decloud_lib.reconstruction.images import Wanted
+from decloud_lib.reconstruction.job import Job, make, manifest_uri
+from decloud_lib.reconstruction.render import extent_multiple, input_tags
 from decloud_lib.reconstruction.served import ModelInUse, open_model
 from decloud_lib.reconstruction.synthesis import (
     MonthRule,
@@ -33,8 +35,8 @@ from decloud_lib.reconstruction.synthesis import (
     score,
     synthesis_sources,
 )
-from decloud_lib.stages.reconstruct import manifest_uri
 from decloud_lib.stages.reconstruct_options import RenderOptions
+from decloud_lib.types import Grid
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +131,7 @@ def _synthesise(config: SynthesiseConfig, model: ModelInUse) -> SynthesiseResult
     used = [image for item in dates for image in closest_s1(item, s1)] if with_s1 else []
     files = _files(dates, used, config.dem if "dem" in contract.input_keys else None)
     output = storage.join(config.out_dir, _name(config, "s2s1" if with_s1 else "s2"))
-    planned = manifest.plan("synthesise", config, [*files, *model.files()])
+    planned = manifest.plan("synthesise", config, [*files, *model.files()], 2)
     names = tuple(item.name for item in dates)
     if manifest.is_current(manifest_uri(output), planned, overwrite=config.overwrite):
         logger.info("%s is there already", output)
@@ -137,13 +139,34 @@ def _synthesise(config: SynthesiseConfig, model: ModelInUse) -> SynthesiseResult
     logger.info("%d-%02d from %s", config.year, config.month, ", ".join(names))
     with open_image(dates[0].stack_10m) as reader:
         grid = reader.grid
-    tags = model_tags(model) | input_tags({"il_s2": names, "il_s1": [item.uri for item in used]})
-    tags["DECLOUD_MONTH"] = f"{config.year}-{config.month:02d}"
-    render(model, sources, grid, {1: output}, how, tags)
-    counts = {"pixels": grid.height * grid.width, "dates": len(set(names))}
-    manifest.write(manifest_uri(output), planned, [output], counts=counts)
-    logger.info("wrote %s", output)
+    extent = window_of(config.bbox, config.bbox_crs, grid, extent_multiple(how.tiling))
+    given = {"il_s2": [item.uri for item in dates], "il_s1": [item.uri for item in used]}
+    inputs = {option: uris for option, uris in given.items() if uris}
+    job = Job(
+        sources=sources,
+        grid=grid,
+        extent=extent,
+        wanted=Wanted(
+            image=output,
+            dtype=config.dtype,
+            inputs=config.write_intermediate,
+            quicklook=config.quicklook,
+        ),
+        how=how,
+        scene=_scene(config, grid.cropped(extent)),
+        tags=input_tags(inputs) | {"DECLOUD_MONTH": f"{config.year}-{config.month:02d}"},
+        inputs=inputs,
+        observed=f"s2_t{count - 1}",
+    )
+    make(model, job, planned)
     return SynthesiseResult(output, names, time.monotonic() - start)
+
+
+def _scene(config: SynthesiseConfig, grid: Grid) -> Scene:
+    days = calendar.monthrange(config.year, config.month)[1]
+    start = datetime(config.year, config.month, 1, tzinfo=UTC)
+    end = datetime(config.year, config.month, days, 23, 59, 59, tzinfo=UTC)
+    return Scene(grid, start, end)
 
 
 def _given(config: SynthesiseConfig) -> tuple[list[PreparedS1], list[PreparedS2]]:

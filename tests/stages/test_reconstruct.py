@@ -10,11 +10,13 @@ from decloud_lib import manifest, storage
 from decloud_lib.errors import (
     DecloudError,
     ModelFolderError,
+    NoSampleError,
     OutputConflictError,
     SettingsError,
 )
 from decloud_lib.models.contract import ModelContract
-from decloud_lib.stages.reconstruct import ReconstructConfig, manifest_uri, reconstruct
+from decloud_lib.reconstruction.job import manifest_uri
+from decloud_lib.stages.reconstruct import ReconstructConfig, reconstruct
 from decloud_lib.types import Window
 from tests.unit.reconstruction.scenes import (
     Scene,
@@ -252,7 +254,11 @@ def test_gap_filling_uses_the_date_of_each_pixel(tmp_path: Path, gapfilling: Pat
     other.add_s2(0.0)
     other.add_s2(-5.0, pixels=flat[-5], cloud=cloud)
     other.add_s2(15.0, pixels=flat[15])
-    reconstruct(config_of(other, gapfilling, str(tmp_path / "other.tif"), ts=32))
+    config = config_of(other, gapfilling, str(tmp_path / "other.tif"), ts=32)
+    with pytest.raises(NoSampleError, match=r"no clear pixel before 2020-06-15: .*2020-06-10"):
+        reconstruct(config)
+    assert not list(tmp_path.glob("other.*"))
+    reconstruct(config.model_copy(update={"priority": "closest"}))
     assert (stored(str(tmp_path / "other.tif")) == 1500).all()
 
 

@@ -8,7 +8,8 @@ import rasterio
 
 from decloud_lib import manifest
 from decloud_lib.arrays.composite import clear_weight
-from decloud_lib.stages.reconstruct import manifest_uri, reconstruct
+from decloud_lib.reconstruction.job import manifest_uri
+from decloud_lib.stages.reconstruct import reconstruct
 from tests.stages.test_reconstruct_networks import config_of, export
 from tests.unit.reconstruction.scenes import Scene, full_scene, stored
 
@@ -74,9 +75,11 @@ def test_clear_pixels_are_kept_and_cloudy_ones_estimated(scene: Scene, tmp_path:
     assert (quality[80:, 110:] == 0).all()
     assert ((quality == 0) == (whole == -10000).all(axis=2)).all()
     with rasterio.open(f"{tmp_path}/tiled_quality.tif") as image:
-        assert (image.descriptions, image.dtypes) == (("quality",), ("uint8",))
+        assert image.descriptions == ("quality", "context_nodata", "days_before", "days_after")
+        assert set(image.dtypes) == {"uint16"}
     outputs = manifest.read(manifest_uri(f"{tmp_path}/tiled.tif")).outputs
-    assert len(outputs) == 3
+    names = {output.uri.rpartition("/")[2].removeprefix("tiled") for output in outputs}
+    assert names == {".tif", "_20m.tif", "_quality.tif", ".png", ".json"}
 
 
 def test_a_model_that_does_not_see_the_date_can_keep_its_clear_pixels(
@@ -88,5 +91,5 @@ def test_a_model_that_does_not_see_the_date_can_keep_its_clear_pixels(
     found, seen = stored(str(output)), stored(scene.s2[0.0].stack_10m)
     assert (found[:80, 60:] == seen[:80, 60:]).all()
     quality = stored(f"{tmp_path}/image_quality.tif")[..., 0]
-    assert set(np.unique(quality)) == {1, 2}
+    assert set(np.unique(quality)) == {2, 4}, "kept, or interpolated"
     assert (found[80:, 110:] != -10000).all(), "what the date lacks is estimated"

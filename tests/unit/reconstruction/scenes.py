@@ -261,8 +261,22 @@ def write_mean_model(folder: Path, contract: ModelContract) -> Path:
     return _write_model(folder, contract, estimate)
 
 
+def write_unsure_model(folder: Path, contract: ModelContract, key: str) -> Path:
+    """Write a SavedModel that gives one optical input back, and a tenth of it as its error."""
+    output = contract.outputs[0].model_copy(update={"scale_tensor": "s2_estim_scale"})
+    contract = contract.model_copy(update={"outputs": (output,)})
+
+    def error(inputs: dict[str, Any]) -> Any:
+        return inputs[key] / 100000.0
+
+    return _write_model(folder, contract, lambda inputs: inputs[key] / 10000.0, error)
+
+
 def _write_model(
-    folder: Path, contract: ModelContract, function: Callable[[dict[str, Any]], Any]
+    folder: Path,
+    contract: ModelContract,
+    function: Callable[[dict[str, Any]], Any],
+    error: Callable[[dict[str, Any]], Any] | None = None,
 ) -> Path:
     import tensorflow as tf
 
@@ -271,7 +285,8 @@ def _write_model(
     class Model(tf.Module):
         @tf.function(autograph=False)
         def estimate(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"s2_estim": function(inputs)}
+            found = {"s2_estim": function(inputs)}
+            return found if error is None else found | {"s2_estim_scale": error(inputs)}
 
     module = Model()
     specs = {
