@@ -251,4 +251,5 @@ COMMANDS: dict[str, StageCommand | LazyCommand | CommandGroup] = {
     "demo": LazyCommand("pipelines.demo:demo", "Run the whole chain on this machine, with report."),
     "compile": LazyCommand("pipelines.compile:compile_command", "Write the pipelines as YAML."),
     "submit": LazyCommand("pipelines.submit:submit", "Run a pipeline on a cluster or here."),
+    "plan": LazyCommand("pipelines.plan:plan", "Say what many tiles would take on a cluster."),
 }
