@@ -13,6 +13,9 @@ import yaml
 
 ROOT = Path(__file__).parents[2] / "k8s"
 OVERLAYS = ("base", "overlays/local", "overlays/aws", "overlays/gpu")
+#: What goes into Kubeflow's own namespace, where that is where pipelines run.
+RUNS = ("overlays/local/runs", "overlays/aws/runs")
+PARTS = ("runs", "overlays/local/settings", "overlays/aws/settings")
 VERSIONS = ("1.31", "1.33", "1.35")
 WORKLOADS = ("Deployment", "StatefulSet", "Job")
 CLUSTER_WIDE = ("Namespace",)
@@ -61,19 +64,20 @@ every_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_folder_is_checked():
     found = {str(path.parent.relative_to(ROOT)) for path in ROOT.rglob("kustomization.yaml")}
 
-    assert found == set(OVERLAYS)
+    assert found == {*OVERLAYS, *RUNS, *PARTS}
 
 
-@every_overlay
+@pytest.mark.parametrize("overlay", [*OVERLAYS, *RUNS, *PARTS])
 def test_every_file_is_used(overlay):
     folder = ROOT / overlay
     kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
-    used = {*kustomization["resources"], *(p["path"] for p in kustomization.get("patches", []))}
+    patches = {patch["path"] for patch in kustomization.get("patches", [])}
+    used = patches | set(kustomization.get("resources", []))
 
     assert {path.name for path in folder.glob("*.yaml")} - {"kustomization.yaml"} <= used
 
 
-@every_overlay
+@pytest.mark.parametrize("overlay", [*OVERLAYS, *RUNS])
 @pytest.mark.parametrize("version", VERSIONS)
 def test_manifests_fit_the_schemas(overlay, version):
     validator = pytest.importorskip("kubernetes_validate")
@@ -246,6 +250,39 @@ def test_nobody_reaches_a_pod_unless_a_policy_says_so(overlay):
     assert policies["postgres"]["spec"]["ingress"][0]["from"] == [
         {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "mlflow"}}}
     ]
+
+
+@pytest.mark.parametrize("overlay", RUNS)
+def test_runs_in_another_namespace_have_the_same_rights_and_settings(overlay):
+    whole = str(Path(overlay).parent)
+    assert {item["metadata"]["namespace"] for item in render(overlay)} == {"kubeflow"}
+    for kind in ("ServiceAccount", "Role", "ConfigMap"):
+        for name, item in of_kind(overlay, kind).items():
+            there = of_kind(whole, kind)[name]
+            for part in ("rules", "data"):
+                assert item.get(part) == there.get(part), (kind, name)
+            annotations = item["metadata"].get("annotations")
+            assert annotations == there["metadata"].get("annotations"), (kind, name)
+    (binding,) = of_kind(overlay, "RoleBinding").values()
+    assert [subject["namespace"] for subject in binding["subjects"]] == ["kubeflow"]
+
+
+@every_overlay
+def test_runs_in_another_namespace_reach_the_servers_by_its_label(overlay):
+    policies = of_kind(overlay, "NetworkPolicy")
+    allowed = {"namespaceSelector": {"matchLabels": {"decloud/runs": "true"}}}
+    for name in {"mlflow", "s3"} & policies.keys():
+        assert allowed in policies[name]["spec"]["ingress"][0]["from"], name
+
+
+def test_the_profiles_name_what_the_manifests_make():
+    for path in sorted((ROOT / "profiles").glob("*.yaml")):
+        chosen = yaml.safe_load(path.read_text())
+        for overlay in ("overlays/local", "overlays/aws"):
+            assert chosen["service_account"] in of_kind(overlay, "ServiceAccount"), path
+            assert chosen["settings"]["name"] in of_kind(overlay, "ConfigMap"), path
+        secret = chosen.get("credentials", {}).get("name")
+        assert secret is None or f"# {secret}\n" in (ROOT / "secrets.env.template").read_text()
 
 
 @every_overlay
