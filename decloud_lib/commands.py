@@ -249,6 +249,9 @@ GROUPS = {
 COMMANDS: dict[str, StageCommand | LazyCommand | CommandGroup] = {
     **{(word := name.partition(" ")[0]): GROUPS.get(word, stage) for name, stage in STAGES.items()},
     "demo": LazyCommand("pipelines.demo:demo", "Run the whole chain on this machine, with report."),
+    "retrain": LazyCommand(
+        "pipelines.retrain:retrain", "Train again if something changed, and compare."
+    ),
     "compile": LazyCommand("pipelines.compile:compile_command", "Write the pipelines as YAML."),
     "submit": LazyCommand("pipelines.submit:submit", "Run a pipeline on a cluster or here."),
     "plan": LazyCommand("pipelines.plan:plan", "Say what many tiles would take on a cluster."),

@@ -15,6 +15,7 @@ _TARGETS = {
     "sampling": "pipelines.sampling:sampling",
     "analysis": "pipelines.analysis:analysis",
     "training": "pipelines.training:training",
+    "retraining": "pipelines.retraining:retraining",
     "reconstruction": "pipelines.reconstruction:reconstruction",
     "reconstruction-series": "pipelines.reconstruction:reconstruction_series",
 }

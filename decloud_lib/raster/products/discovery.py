@@ -124,7 +124,7 @@ class _Search:
                 self._others.pop(uri, None)
         found = without_repeats(self._found)
         found.sort(key=lambda item: (FAMILIES.index(item.family), item.tile or "", *_when(item)))
-        return Discovery(tuple(found), len(self._others))
+        return Discovery(tuple(found), len(self._others), tuple(entries))
 
     def _parts(self, entry: storage.Entry) -> list[str]:
         try:

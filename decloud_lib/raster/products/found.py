@@ -3,11 +3,12 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Literal
 
 from decloud_lib.raster.products.names import parse_s1_name
+from decloud_lib.storage import Entry
 
 Family = Literal["s1", "s2", "dem"]
 Format = Literal["s1tiling", "theia", "esa", "stac", "dem"]
@@ -53,6 +54,8 @@ class Discovery:
     """Sorted by family, tile, day and name; those with a problem too."""
     other_files: int
     """Files that belong to no product."""
+    entries: tuple[Entry, ...] = field(default=(), repr=False)
+    """The listing, sorted by URI: all files below the root."""
 
 
 def select(
