@@ -2,26 +2,23 @@
 
 import logging
 import time
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic_core import to_json
 
+from components import profile
 from decloud_lib import fingerprint, storage
 from decloud_lib.cli import stage_command, task_environment
 from decloud_lib.commands import StageCommand
-from decloud_lib.errors import ConfigError
-from decloud_lib.stages.retrain import (
-    RetrainConfig,
-    RetrainPlan,
-    RetrainResult,
-    conclude,
-    markdown,
-    plan_retraining,
-)
+from decloud_lib.stages.retrain import RetrainConfig, RetrainPlan, plan_retraining
+from decloud_lib.stages.retrain_result import RetrainResult, Work, markdown, unchanged
+from pipelines import host as hosts
 from pipelines.compile import PIPELINES, compile_to
+from pipelines.host import Host
 from pipelines.local import run_local
 from pipelines.runs import DockerOptions, PipelineError
-from pipelines.submit import submit_package
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +43,7 @@ def run_retraining(config: RetrainConfig) -> RetrainResult:
     """
     plan = plan_retraining(config)
     logger.info("retrain: %s", plan.text())
-    result = _unchanged(plan) if not plan.needed else _run(config, plan)
+    result = _run(config, plan) if plan.needed else unchanged(plan)
     if config.output is not None:
         storage.write_bytes(config.output, to_json(result, indent=2))
     if config.report is not None:
@@ -54,53 +51,53 @@ def run_retraining(config: RetrainConfig) -> RetrainResult:
     return result
 
 
-def _unchanged(plan: RetrainPlan) -> RetrainResult:
-    return RetrainResult(
-        status="unchanged",
-        reason=plan.reason,
-        champion=plan.champion,
-        former_champion=plan.champion,
-        version=None,
-        changes=plan.changes,
-    )
-
-
 def _run(config: RetrainConfig, plan: RetrainPlan) -> RetrainResult:
     listing = fingerprint.write(plan.fingerprint, config.fingerprints)
+    work = Work(config, plan, listing)
     start = time.monotonic()
     try:
-        place = _on_kubeflow(config, plan, listing) if config.host else _here(config, plan, listing)
+        place, ended = _on_kubeflow(work) if config.runner == "kfp" else (_here(work), True)
     except PipelineError as error:
         logger.error("%s", error)
-        return RetrainResult(
-            status="failed",
-            reason=f"{plan.reason}; {error}",
-            champion=plan.champion,
-            former_champion=plan.champion,
-            version=None,
-            changes=plan.changes,
-            fingerprint=listing,
-            seconds=round(time.monotonic() - start, 1),
-        )
-    result = conclude(config, plan, listing, place, time.monotonic() - start)
-    logger.info("retrain: %s in %.0f s", result.status, result.seconds)
-    return result
+        result = work.failed(str(error))
+    else:
+        result = work.concluded(place) if ended else work.submitted(place)
+    seconds = round(time.monotonic() - start, 1)
+    logger.info("retrain: %s after %.0f s", result.status, seconds)
+    return replace(result, seconds=seconds)
 
 
-def _here(config: RetrainConfig, plan: RetrainPlan, listing: str) -> str:
+def _here(work: Work) -> str:
     """Run the pipeline on this machine; return the folder of the run."""
     finished = run_local(
         PIPELINES[NAME],
-        config.arguments(plan.fingerprint, listing),
-        Path(config.run_dir),
-        runner="docker" if config.runner == "docker" else "subprocess",
+        work.arguments,
+        Path(work.config.run_dir),
+        runner="docker" if work.config.runner == "docker" else "subprocess",
         docker=DockerOptions(environment=task_environment()),
     )
     return str(finished.folder)
 
 
-def _on_kubeflow(config: RetrainConfig, plan: RetrainPlan, listing: str) -> str:
-    raise ConfigError("not yet")
+def _on_kubeflow(work: Work) -> tuple[str, bool]:
+    """Start the pipeline on a host; return its page, and whether it has ended."""
+    config = work.config
+    if config.profile is not None:
+        profile.use(config.profile)
+    token = storage.read_text(config.token_file).strip() if config.token_file else None
+    place = Host(str(config.host).rstrip("/"), token, config.namespace, config.experiment)
+    package = compile_to(PIPELINES[NAME], Path(config.run_dir, f"{NAME}.yaml"))
+    name = f"{NAME} {work.plan.fingerprint.digest} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+    account = profile.current().service_account
+    started = hosts.start(place, package, work.arguments, name, account)
+    logger.info("%s: %s", name, started.link)
+    if not config.wait:
+        return started.link, False
+    outcome = hosts.follow(started, every_s=config.poll_s)
+    if outcome.state != "SUCCEEDED":
+        told = "; ".join(outcome.failed) or "no task says why"
+        raise PipelineError(f"{started.link} ended {outcome.state}: {told}", None, ())
+    return started.link, True
 
 
 retrain = stage_command(

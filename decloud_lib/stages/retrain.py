@@ -22,16 +22,6 @@ from decloud_lib.stages.train_config import TrainConfig
 
 logger = logging.getLogger(__name__)
 
-Status = Literal["unchanged", "submitted", "promoted", "not promoted", "failed"]
-EXIT_STATUS: dict[Status, int] = {
-    "unchanged": 0,
-    "submitted": 0,
-    "promoted": 0,
-    "not promoted": 4,
-    "failed": 5,
-}
-"""Wrong input ends with 2, as everywhere."""
-
 #: Settings that decide how the model comes out, beside data, layouts and code.
 _DECIDING = (
     *("model", "props", "share_ground", "patchsize", "maxntrain", "maxnvalid", "with_20m_bands"),
@@ -40,8 +30,6 @@ _DECIDING = (
     *("batch_size_train", "epochs", "time_limit_s", "save_best", "early_stopping", "use_dem"),
     *("width", "mixed_precision", "seed"),
 )
-#: Changes that a report names.
-_MOST_ROWS = 20
 #: Settings that the pipeline takes under the same name and that decide nothing about the weights.
 _PASSED = (
     *("products", "prepared", "batch", "batch_size_valid", "baselines", "experiment", "name"),
@@ -77,8 +65,23 @@ class RetrainConfig(StageConfig):
         default="local",
         description="Where the pipeline runs: here as processes or as containers, or on Kubeflow.",
     )
-    host: str | None = Field(default=None, description="With --runner kfp, address of Kubeflow.")
+    host: str | None = Field(
+        default=None, description="With --runner kfp, address of Kubeflow Pipelines."
+    )
+    namespace: str | None = Field(
+        default=None, description="With --runner kfp, namespace on a host with several users."
+    )
+    token_file: str | None = Field(
+        default=None, description="With --runner kfp, file that holds what proves who asks."
+    )
+    profile: str | None = Field(
+        default=None,
+        description="With --runner kfp, settings of the cluster: name of k8s/profiles or a file.",
+    )
     wait: bool = Field(default=True, description="With --runner kfp, wait until the run has ended.")
+    poll_s: float = Field(
+        default=5.0, gt=0.0, description="With --wait, time between two questions, seconds."
+    )
     output: str | None = Field(default=None, description="JSON file of the result.")
     report: str | None = Field(
         default=None, description="Markdown file of the result, for a comment or a summary."
@@ -217,34 +220,6 @@ class RetrainPlan:
         return "\n".join(lines)
 
 
-@dataclass(frozen=True, slots=True)
-class RetrainResult:
-    """What came out; `EXIT_STATUS` says how the command ends."""
-
-    status: Status
-    reason: str
-    """What changed, or why nothing is done, or what failed."""
-    champion: int | None
-    """Version in use now."""
-    former_champion: int | None
-    """Version in use before."""
-    version: int | None
-    """Version that was trained."""
-    changes: tuple[Change, ...] = ()
-    evidence: str = ""
-    """Why the new version was promoted, or not."""
-    fingerprint: str | None = None
-    """URI of what the model is made from."""
-    run: str | None = None
-    """Local folder of the run, or its address on Kubeflow."""
-    seconds: float = 0.0
-
-    @property
-    def exit_status(self) -> int:
-        """Status that the command ends with."""
-        return EXIT_STATUS[self.status]
-
-
 class _Monitored(BaseModel):
     """What a page of the monitoring says, as far as it is needed here."""
 
@@ -317,54 +292,6 @@ def take_fingerprint(config: RetrainConfig) -> Fingerprint:
         code=origins.code_part(config.model),
         configuration=origins.configuration_part({name: settings[name] for name in _DECIDING}),
     )
-
-
-def conclude(
-    config: RetrainConfig, plan: RetrainPlan, listing: str, run: str, seconds: float
-) -> RetrainResult:
-    """Say from the registered versions what a finished run led to."""
-    versions = tracking.find_versions(config.name)
-    champion = next((item.number for item in versions if config.alias in item.aliases), None)
-    made = next((item for item in versions if not plan.fingerprint.changed_parts(item.tags)), None)
-    promoted = made is not None and made.number == champion
-    evidence = made.tags.get("decloud.promotion.reason", "") if made else ""
-    return RetrainResult(
-        status="promoted" if promoted else "not promoted",
-        reason=plan.reason,
-        champion=champion,
-        former_champion=plan.champion,
-        version=made.number if made else None,
-        changes=plan.changes,
-        evidence=evidence,
-        fingerprint=listing,
-        run=run,
-        seconds=round(seconds, 1),
-    )
-
-
-def markdown(result: RetrainResult) -> str:
-    """Return a result as Markdown: for a comment on a pull request, or a summary."""
-    heads = {
-        "unchanged": "Nothing to do",
-        "submitted": "Retraining started",
-        "promoted": f"Version {result.version} is now in use",
-        "not promoted": f"Version {result.version or '(none)'} was not promoted",
-        "failed": "Retraining failed",
-    }
-    lines = [f"### {heads[result.status]}", "", result.reason, ""]
-    if result.changes:
-        lines += ["| part | what | name |", "|---|---|---|"]
-        shown = result.changes[:_MOST_ROWS]
-        lines += [f"| {item.part} | {item.kind} | `{item}` |" for item in shown]
-        if len(result.changes) > len(shown):
-            lines.append(f"| | | and {len(result.changes) - len(shown)} more |")
-        lines.append("")
-    if result.evidence:
-        lines += [result.evidence, ""]
-    before = f"version {result.former_champion}" if result.former_champion else "none"
-    now = f"version {result.champion}" if result.champion else "none"
-    lines += [f"In use before: {before}; now: {now}.", ""]
-    return "\n".join(lines)
 
 
 def _changes(
