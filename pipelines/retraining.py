@@ -1,4 +1,8 @@
-"""Retraining: delivered products to a network that is compared with the one in use, in one run."""
+"""Retraining: delivered products to a network that is compared with the one in use, in one run.
+
+Kubeflow's local runner hands plain parameters and outputs to a pipeline within a pipeline, and no
+texts that are put together from them: so each place is a parameter of its own.
+"""
 
 from kfp import dsl
 
@@ -12,10 +16,16 @@ from pipelines.training import training
 def retraining(
     products: str,
     prepared: str,
-    folder: str,
+    layouts: list[str],
     layout: str,
     model: str,
+    roi_dir: str,
+    train_records: str,
+    valid_records: list[str],
     test_records: list[str],
+    models: str,
+    ckpt_dir: str,
+    scores: str,
     fingerprint: str = "",
     tiles: list[str] = [],
     start: str = "",
@@ -55,6 +65,7 @@ def retraining(
     check_s1_dir: str = "",
     check_s2_dir: str = "",
     check_dem: str = "",
+    check_image: str = "",
     overwrite: bool = False,
 ) -> str:
     """Prepare what is new, sample, train, compare and register, rebuild a date to look at.
@@ -65,14 +76,26 @@ def retraining(
         Folder or prefix of delivered products.
     prepared
         Root of the prepared data, shared by all retrainings.
-    folder
-        Folder of what this retraining makes: ROI, samples, checkpoints, models, scores, images.
+    layouts
+        Acquisition layouts of the validation samples.
     layout
-        Acquisition layout of all samples.
+        Acquisition layout of the training samples.
     model
         Name of the network.
+    roi_dir
+        Folder of the region rasters.
+    train_records
+        Folder of the training records.
+    valid_records
+        Folders of the validation records, in the order of their layouts.
     test_records
         Folders of the records that challenger and champion are scored on.
+    models
+        Parent of the model folder.
+    ckpt_dir
+        Folder of the checkpoints an interrupted run goes on from.
+    scores
+        Folder of the scores.
     fingerprint
         What the network is made from, for the tags of the version; empty: not known.
     tiles
@@ -151,6 +174,8 @@ def retraining(
         Prepared Sentinel-2 folder of its tile.
     check_dem
         Prepared elevation of its tile; empty: none.
+    check_image
+        Image to write.
     overwrite
         Make samples, network and scores of this folder anew.
     """
@@ -161,11 +186,11 @@ def retraining(
     )  # fmt: skip
     sampled = sampling(
         tiles=prepared_tiles.output,
-        roi_dir=f"{folder}/ROI",
+        roi_dir=roi_dir,
         acquisition_train=layout,
-        output_train=f"{folder}/samples/train",
-        acquisitions_valid=[layout],
-        outputs_valid=[f"{folder}/samples/valid"],
+        output_train=train_records,
+        acquisitions_valid=layouts,
+        outputs_valid=valid_records,
         props=props,
         share_ground=share_ground,
         patchsize=patchsize,
@@ -180,12 +205,12 @@ def retraining(
         overwrite=overwrite,
     )
     trained = training(
-        training_record=f"{folder}/samples/train",
-        valid_records=[f"{folder}/samples/valid"],
+        training_record=train_records,
+        valid_records=valid_records,
         test_records=test_records,
-        out_savedmodel=f"{folder}/models",
-        ckpt_dir=f"{folder}/checkpoints",
-        scores=f"{folder}/scores",
+        out_savedmodel=models,
+        ckpt_dir=ckpt_dir,
+        scores=scores,
         model=model,
         baselines=baselines,
         learning_rate=learning_rate,
@@ -213,7 +238,7 @@ def retraining(
     with dsl.If(check_s2 != "", "check"):
         reconstruction(
             in_s2=check_s2,
-            output=f"{folder}/check.tif",
+            output=check_image,
             savedmodel=trained.output,
             s1_dir=check_s1_dir,
             s2_dir=check_s2_dir,

@@ -170,21 +170,28 @@ class RetrainConfig(StageConfig):
             Where it was written.
         """
         folder = storage.join(self.out, "runs", now.digest)
+        valid = (storage.join(folder, "samples", "valid"),)
         given = {name: getattr(self, name) for name in (*_DECIDING, *_PASSED)}
         given |= {
             "tiles": self.tiles,
             "start": self.start.isoformat() if self.start else None,
             "end": self.end.isoformat() if self.end else None,
-            "folder": folder,
             "layout": self.layout,
+            "layouts": (self.layout,),
             "fingerprint": listing,
-            "test_records": self.test_records or (storage.join(folder, "samples", "valid"),),
+            "roi_dir": storage.join(folder, "ROI"),
+            "train_records": storage.join(folder, "samples", "train"),
+            "valid_records": valid,
+            "test_records": self.test_records or valid,
+            "models": storage.join(folder, "models"),
+            "ckpt_dir": storage.join(folder, "checkpoints"),
+            "scores": storage.join(folder, "scores"),
             "overwrite": self.overwrite,
-            **self._check_arguments(now),
+            **self._check_arguments(now, folder),
         }
         return {name: value for name, value in given.items() if value is not None}
 
-    def _check_arguments(self, now: Fingerprint) -> dict[str, str]:
+    def _check_arguments(self, now: Fingerprint, folder: str) -> dict[str, str]:
         if self.check_product is None:
             return {}
         s2_dir = storage.parent_of(self.check_product)
@@ -192,6 +199,7 @@ class RetrainConfig(StageConfig):
         found = {
             "check_s2": self.check_product,
             "check_s2_dir": s2_dir,
+            "check_image": storage.join(folder, "check.tif"),
             "check_s1_dir": storage.join(self.prepared, ROOTS["s1"], tile),
         }
         if self.use_dem and any(name.endswith(f"DEM/{tile}.tif") for name in now.data.items):
