@@ -73,7 +73,7 @@ class Analysis:
         found = list(parts())
         if not found:
             raise ConfigError("there is nothing to show; name parts, and what they are made from")
-        written = [uri for part in found for uri in _write_part(storage.join(out, part.key), part)]
+        written = [uri for part in found for uri in write_part(storage.join(out, part.key), part)]
         for name, text in ((TEXT, _tables(found)), (PAGE, render(self.title, found))):
             written.append(_write(storage.join(out, name), text))
         done = manifest.write(
@@ -113,7 +113,8 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _write_part(folder: str, part: Part) -> Iterable[str]:
+def write_part(folder: str, part: Part) -> Iterable[str]:
+    """Write the files of a part and give their URIs, one after the other."""
     for raster in part.rasters:
         uri = storage.join(folder, f"{raster.name}.tif")
         write_raster(uri, raster.grid, raster.profile, raster.pixels)
