@@ -15,7 +15,7 @@ from decloud_lib.commands import StageCommand
 from decloud_lib.stages.retrain import RetrainConfig, RetrainPlan, plan_retraining
 from decloud_lib.stages.retrain_result import RetrainResult, Work, markdown, unchanged
 from pipelines import host as hosts
-from pipelines.compile import PIPELINES, compile_to
+from pipelines.compile import compile_apart
 from pipelines.host import Host
 from pipelines.local import run_local
 from pipelines.runs import DockerOptions, PipelineError
@@ -70,13 +70,17 @@ def _run(config: RetrainConfig, plan: RetrainPlan) -> RetrainResult:
 def _here(work: Work) -> str:
     """Run the pipeline on this machine; return the folder of the run."""
     finished = run_local(
-        PIPELINES[NAME],
+        _compiled(work.config),
         work.arguments,
         Path(work.config.run_dir),
         runner="docker" if work.config.runner == "docker" else "subprocess",
         docker=DockerOptions(environment=task_environment()),
     )
     return str(finished.folder)
+
+
+def _compiled(config: RetrainConfig) -> Path:
+    return compile_apart(NAME, Path(config.run_dir), config.profile)
 
 
 def _on_kubeflow(work: Work) -> tuple[str, bool]:
@@ -86,7 +90,7 @@ def _on_kubeflow(work: Work) -> tuple[str, bool]:
         profile.use(config.profile)
     token = storage.read_text(config.token_file).strip() if config.token_file else None
     place = Host(str(config.host).rstrip("/"), token, config.namespace, config.experiment)
-    package = compile_to(PIPELINES[NAME], Path(config.run_dir, f"{NAME}.yaml"))
+    package = _compiled(config)
     name = f"{NAME} {work.plan.fingerprint.digest} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
     account = profile.current().service_account
     started = hosts.start(place, package, work.arguments, name, account)
