@@ -24,6 +24,7 @@ def reconstruct_series(
     keep_clear: bool = False,
     feather_px: int = 16,
     quality: bool = False,
+    statistics: Optional[str] = None,
     maxgap: float = 72.0,
     priority: str = "closest_clear",
     min_days: Optional[float] = None,
@@ -71,6 +72,8 @@ def reconstruct_series(
         Width of the transition, 10 m pixels.
     quality
         Write an image too that says where each pixel comes from.
+    statistics
+        Folder of a table of inputs and self-check, for the monitoring.
     maxgap
         Largest time between Sentinel-1 and Sentinel-2, hours.
     priority
@@ -123,6 +126,7 @@ def reconstruct_series(
             keep_clear=keep_clear,
             feather_px=feather_px,
             quality=quality,
+            statistics=statistics,
             maxgap=maxgap,
             priority=priority,
             min_days=min_days,

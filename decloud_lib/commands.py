@@ -238,6 +238,15 @@ STAGES = {
         "  --savedmodel models:/decloud@champion --out-dir reconstructed \\\n"
         "  --start 2020-09-01 --end 2020-10-31",
     ),
+    "monitor": StageCommand(
+        "decloud_lib.stages.monitor:MonitorConfig:monitor",
+        "Compare what is rebuilt with what the network was trained on.",
+        "decloud monitor --statistics s3://decloud/statistics --out s3://decloud/monitoring \\\n"
+        "  --savedmodel models:/decloud@champion",
+        "Reads the tables that reconstruct and reconstruct-series write with --statistics. Status "
+        "4 when something has moved; 'decloud retrain --monitoring OUT/monitor.json' trains again "
+        "then.",
+    ),
 }
 
 #: By the first word of the names of their stages.

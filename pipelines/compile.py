@@ -19,6 +19,7 @@ _TARGETS = {
     "analysis": "pipelines.analysis:analysis",
     "training": "pipelines.training:training",
     "retraining": "pipelines.retraining:retraining",
+    "monitoring": "pipelines.monitoring:monitoring",
     "reconstruction": "pipelines.reconstruction:reconstruction",
     "reconstruction-series": "pipelines.reconstruction:reconstruction_series",
 }

@@ -23,6 +23,7 @@ def reconstruction(
     il_s2after: list[str] = [],
     pad: int = -1,
     ts: int = 512,
+    statistics: str = "",
     maxgap: float = 72.0,
     priority: str = "closest_clear",
     min_days: float = -1.0,
@@ -61,6 +62,8 @@ def reconstruction(
         Margin, 10 m pixels; -1: what the network needs.
     ts
         Window, 10 m pixels.
+    statistics
+        Folder of a table of inputs and self-check, for the monitoring; empty: none.
     maxgap
         Largest time between Sentinel-1 and Sentinel-2, hours.
     priority
@@ -91,6 +94,7 @@ def reconstruction(
         dem=dem,
         pad=pad,
         ts=ts,
+        statistics=statistics,
         maxgap=maxgap,
         priority=priority,
         min_days=min_days,
@@ -113,6 +117,7 @@ def reconstruction_series(
     end: str = "",
     pad: int = -1,
     ts: int = 512,
+    statistics: str = "",
     maxgap: float = 72.0,
     priority: str = "closest_clear",
     min_days: float = -1.0,
@@ -143,6 +148,8 @@ def reconstruction_series(
         Margin, 10 m pixels; -1: what the network needs.
     ts
         Window, 10 m pixels.
+    statistics
+        Folder of a table of inputs and self-check, for the monitoring; empty: none.
     maxgap
         Largest time between Sentinel-1 and Sentinel-2, hours.
     priority
@@ -169,6 +176,7 @@ def reconstruction_series(
         end=end,
         pad=pad,
         ts=ts,
+        statistics=statistics,
         maxgap=maxgap,
         priority=priority,
         min_days=min_days,

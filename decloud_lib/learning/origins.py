@@ -26,7 +26,8 @@ _STAGES = ("prepare_s1", "prepare_s2", "prepare_dem", "make_tiles", "make_roi", 
 _CARRIERS = {
     *("storage", "tracking", "progress.py", "manifest.py", "fingerprint.py", "errors.py"),
     *("learning/recording.py", "learning/diagnosis.py", "models/boards.py", "models/diagram.py"),
-    *("models/previews.py", "stages/quarantine.py"),
+    *("models/previews.py", "stages/quarantine.py", "learning/publish.py", "learning/seen.py"),
+    *("samples/profile.py", "checksums.py"),
 }
 _POLARISATION = re.compile(r"_v[vh]_", re.IGNORECASE)
 

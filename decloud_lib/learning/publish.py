@@ -12,6 +12,8 @@ from decloud_lib import checksums, manifest, storage
 from decloud_lib.models.contract import NAME as CONTRACT
 from decloud_lib.models.contract import ModelContract
 from decloud_lib.models.registry import ModelDefinition
+from decloud_lib.samples.profile import NAME as PROFILE
+from decloud_lib.samples.profile import Profile
 from decloud_lib.tracking import Run, Tensors
 
 if TYPE_CHECKING:
@@ -44,7 +46,9 @@ class Destination:
     planned: manifest.Manifest
 
 
-def publish(model: "keras.Model", to: Destination, record: TrainRecord, run: Run) -> None:
+def publish(
+    model: "keras.Model", to: Destination, record: TrainRecord, run: Run, profile: Profile
+) -> None:
     """Export a network, record it in MLflow, and bring it to its place; the manifest comes last.
 
     Parameters
@@ -57,12 +61,15 @@ def publish(model: "keras.Model", to: Destination, record: TrainRecord, run: Run
         Written beside the network.
     run
         Open MLflow run.
+    profile
+        Of the training samples, written beside the network.
     """
     from decloud_lib.models.store import export_model, requirements
 
     with tempfile.TemporaryDirectory(prefix="decloud-") as temporary:
         folder = export_model(model, to.definition, Path(temporary, "sm"), to.contract)
         Path(folder, RESULT).write_text(record.model_dump_json(indent=2), encoding="utf-8")
+        Path(folder, PROFILE).write_text(profile.model_dump_json(), encoding="utf-8")
         checksums.seal_folder(folder)
         inputs, outputs = signature(to.contract)
         run.log_model(folder, to.definition.name, inputs, outputs, requirements())

@@ -50,7 +50,7 @@ class Served:
     kept_clear: bool = False
     """Clear pixels are the observed ones: nothing can be learnt from them."""
     uncertainty: str | None = None
-    """URI of the image of the expected absolute error."""
+    """URI of the image of the expected absolute error, DN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def observe(served: Served) -> Iterator[Row]:
     """Give the rows of a rebuilt date."""
     with open_image(served.inputs.target.stack_10m) as reader:
         grid = reader.grid
-    arrays, estimates = _read(served, grid)
+    arrays, estimates, known = _read(served, grid)
     seen, hidden = arrays.pop(_SEEN), arrays[_MASK] != 0
     arrays |= _times(served.inputs)
     for name, histogram in features_of(arrays).items():
@@ -131,7 +131,7 @@ def observe(served: Served) -> Iterator[Row]:
     yield Row("images/s1_t", value=float(len(served.inputs.s1)))
     if served.kept_clear:
         return
-    clear = ~hidden[..., 0] & ~_nodata(seen) & ~_nodata(estimates[0])
+    clear = ~hidden[..., 0] & ~all_nodata(seen, bands.S2_NODATA) & known
     for name, value in self_check(seen[clear], *(item[clear] for item in estimates)).items():
         yield Row(SELF_CHECK + name, value=value)
 
@@ -170,11 +170,12 @@ def self_check(
     return found
 
 
-def _read(served: Served, grid: Grid) -> tuple[dict[str, Array], list[Array]]:
-    """Read the inputs and the image in the same windows, (N, H, W, C) by key."""
+def _read(served: Served, grid: Grid) -> tuple[dict[str, Array], list[Array], Array]:
+    """Read inputs, (N, H, W, C) by key, images, and (N, H, W) where these have data."""
     target = served.inputs.target
     inputs: dict[str, list[Array]] = {}
     images: list[list[Array]] = []
+    known: list[Array] = []
     pool = ReaderPool(grid, engine("rasterio"))
     try:
         with open_image(served.output) as image:
@@ -192,20 +193,25 @@ def _read(served: Served, grid: Grid) -> tuple[dict[str, Array], list[Array]]:
             for key, pixels in found.items():
                 if "timestamp" not in key:
                     inputs.setdefault(key, []).append(pixels)
-            images.append(_outputs(served, window))
+            pixels, has_data = _outputs(served, window)
+            images.append(pixels)
+            known.append(has_data)
     finally:
         pool.close()
     estimates = [np.stack(parts) for parts in zip(*images, strict=True)]
-    return {key: np.stack(parts) for key, parts in inputs.items()}, estimates
+    return {key: np.stack(parts) for key, parts in inputs.items()}, estimates, np.stack(known)
 
 
-def _outputs(served: Served, window: Window) -> list[Array]:
-    found = []
+def _outputs(served: Served, window: Window) -> tuple[list[Array], Array]:
+    """Read the image, and that of its expected error; say where all of them have data."""
+    found, known = [], np.ones(window.shape, dtype=bool)
     for uri in (served.output, served.uncertainty):
         if uri is not None:
             with open_image(uri) as image:
-                found.append(image.read(window))
-    return found
+                pixels, nodata = image.read(window), image.nodata
+            found.append(pixels)
+            known &= True if nodata is None else ~all_nodata(pixels, nodata)
+    return found, known
 
 
 def _windows(extent: Grid) -> list[Window]:
@@ -241,7 +247,3 @@ def _times(inputs: SceneInputs) -> dict[str, Array]:
         "s1_timestamp_tp1": closest(inputs.s1_after, after) if after else None,
     }
     return {key: np.array(time.timestamp()) for key, time in found.items() if time is not None}
-
-
-def _nodata(pixels: Array) -> Array:
-    return np.asarray(all_nodata(pixels, bands.S2_NODATA))

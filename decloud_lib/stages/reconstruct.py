@@ -7,16 +7,17 @@ from functools import partial
 
 from pydantic import Field, field_validator
 
-from decloud_lib import manifest
+from decloud_lib import manifest, storage
 from decloud_lib.models.contract import ModelContract
 from decloud_lib.raster.products.prepared import list_s1, list_s2
 from decloud_lib.raster.views import open_image
+from decloud_lib.reconstruction import observed
 from decloud_lib.reconstruction.catalog import Scene, platform_of
 from decloud_lib.reconstruction.companions import with_dates
 from decloud_lib.reconstruction.extent import window_of
 from decloud_lib.reconstruction.five_dates import PARTIAL
 from decloud_lib.reconstruction.gather import Candidates, Given, gather, input_files
-from decloud_lib.reconstruction.images import FINE, Wanted
+from decloud_lib.reconstruction.images import FINE, Wanted, beside
 from decloud_lib.reconstruction.inputs import (
     SceneInputs,
     Search,
@@ -169,6 +170,7 @@ def rebuild(
     )
     if manifest.is_current(manifest_uri(config.output), planned, overwrite=config.overwrite):
         logger.info("%s is there already", config.output)
+        _observe(config, model, inputs)
         return result(seconds=time.monotonic() - start, reused=True)
     if PARTIAL not in roles:
         check_has_data(contract, inputs, job.extent)
@@ -176,6 +178,7 @@ def rebuild(
             check_clear_neighbours(inputs)
     _log_inputs(inputs)
     make(model, job, planned)
+    _observe(config, model, inputs)
     return result(seconds=time.monotonic() - start)
 
 
@@ -186,11 +189,11 @@ def _job(config: ReconstructConfig, contract: ModelContract, inputs: SceneInputs
     if config.quality:
         sources, extra = with_dates(sources, contract)
     if config.keep_clear or config.quicklook:
-        more, observed = observed_sources(contract, inputs.target, cloud=config.keep_clear)
+        more, seen = observed_sources(contract, inputs.target, cloud=config.keep_clear)
         sources, extra = [*sources, *more], (*extra, *(item.key for item in more))
         if config.keep_clear:
             how = how.widened(config.feather_px)
-            keep = KeepClear(how.tiling.margin_px, config.feather_px, observed)
+            keep = KeepClear(how.tiling.margin_px, config.feather_px, seen)
             how = replace(how, keep=keep)
     with open_image(inputs.target.stack_10m) as reader:
         grid = reader.grid
@@ -207,9 +210,28 @@ def _job(config: ReconstructConfig, contract: ModelContract, inputs: SceneInputs
         ),
         tags=_tags(config, inputs),
         inputs=inputs.names(),
-        observed=observed[FINE] if config.keep_clear or config.quicklook else None,
+        observed=seen[FINE] if config.keep_clear or config.quicklook else None,
         now_ms=milliseconds(target.acquired),
     )
+
+
+def _observe(config: ReconstructConfig, model: ModelInUse, inputs: SceneInputs) -> None:
+    """Write the table of an image for the monitoring, where it is wanted and not there yet."""
+    if config.statistics is None:
+        return
+    table = observed.table_uri(config.statistics, config.output)
+    if storage.stat(table) is not None and not config.overwrite:
+        return
+    served = observed.Served(
+        contract=model.contract,
+        model_uri=model.uri,
+        inputs=inputs,
+        sources=make_sources(model.contract, inputs, config.priority, config.maxgap),
+        output=config.output,
+        kept_clear=config.keep_clear,
+        uncertainty=beside(config.output, "_uncertainty.tif") if config.uncertainty else None,
+    )
+    observed.record(config.statistics, served)
 
 
 def _given(config: ReconstructConfig) -> Given:

@@ -99,7 +99,7 @@ class RenderOptions(StageConfig):
     def identity(self) -> dict[str, Any]:
         """Return what decides the output; how it is computed does not."""
         decisive = super().identity()
-        how = {"batch_size", "engine", "readers", "runtime"}
+        how = {"batch_size", "engine", "readers", "runtime", "statistics"}
         return {key: value for key, value in decisive.items() if key not in how}
 
     def rendering(self, contract: ModelContract) -> Rendering:
@@ -145,6 +145,11 @@ class ReconstructOptions(RenderOptions):
         default=False,
         description="Write the expected absolute error too, `<image>_uncertainty.tif`, of a model "
         "that says it.",
+    )
+    statistics: str | None = Field(
+        default=None,
+        description="Folder (URI) of a table of the inputs and of the error on clear pixels, one "
+        "file per image, for `decloud monitor`.",
     )
     maxgap: float = Field(
         default=72.0,

@@ -13,6 +13,7 @@ from decloud_lib.stages.train_config import TrainConfig
 if TYPE_CHECKING:
     from decloud_lib.learning.course import BadBatchError, Data
     from decloud_lib.learning.feeding import Feeding
+    from decloud_lib.learning.record_sets import LocalRecords
     from decloud_lib.models.checkpoint import Progress
     from decloud_lib.models.training import Trainer
     from decloud_lib.tracking import Run
@@ -93,21 +94,26 @@ def _run(job: parts.Job) -> TrainResult:
             if run is not None:
                 _keep_batch(job, error, feeding, run)
             raise
-        return _finish(job, trainer, progress, run)
+        return _finish(job, trainer, progress, run, records[0])
 
 
 def _finish(
-    job: parts.Job, trainer: "Trainer", progress: "Progress", run: "Run | None"
+    job: parts.Job,
+    trainer: "Trainer",
+    progress: "Progress",
+    run: "Run | None",
+    records: "LocalRecords",
 ) -> TrainResult:
     """Export the network, unless another worker does or nobody wants it."""
     from decloud_lib.learning.publish import Destination, TrainRecord, publish
+    from decloud_lib.learning.seen import training_profile
 
     if run is None:
         return TrainResult("", job.folder, progress.epoch, progress.metrics)
     if job.folder is not None:
         to = Destination(job.folder, job.definition, job.contract, job.planned)
         record = TrainRecord(run_id=run.run_id, epochs=progress.epoch, metrics=progress.metrics)
-        publish(trainer.model, to, record, run)
+        publish(trainer.model, to, record, run, training_profile(records, job.contract))
     return TrainResult(run.run_id, job.folder, progress.epoch, progress.metrics)
 
 
