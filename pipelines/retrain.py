@@ -70,7 +70,7 @@ def _run(config: RetrainConfig, plan: RetrainPlan) -> RetrainResult:
 def _here(work: Work) -> str:
     """Run the pipeline on this machine; return the folder of the run."""
     finished = run_local(
-        _compiled(work.config),
+        _package(work.config),
         work.arguments,
         Path(work.config.run_dir),
         runner="docker" if work.config.runner == "docker" else "subprocess",
@@ -79,20 +79,22 @@ def _here(work: Work) -> str:
     return str(finished.folder)
 
 
-def _compiled(config: RetrainConfig) -> Path:
+def _package(config: RetrainConfig) -> Path:
+    if config.package is not None:
+        return Path(config.package)
     return compile_apart(NAME, Path(config.run_dir), config.profile)
 
 
 def _on_kubeflow(work: Work) -> tuple[str, bool]:
     """Start the pipeline on a host; return its page, and whether it has ended."""
     config = work.config
-    if config.profile is not None:
-        profile.use(config.profile)
+    account = None
+    if config.package is None:
+        account = profile.load(config.profile).service_account if config.profile else None
     token = storage.read_text(config.token_file).strip() if config.token_file else None
     place = Host(str(config.host).rstrip("/"), token, config.namespace, config.experiment)
-    package = _compiled(config)
+    package = _package(config)
     name = f"{NAME} {work.plan.fingerprint.digest} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
-    account = profile.current().service_account
     started = hosts.start(place, package, work.arguments, name, account)
     logger.info("%s: %s", name, started.link)
     if not config.wait:

@@ -78,6 +78,11 @@ class RetrainConfig(StageConfig):
         default=None,
         description="With --runner kfp, settings of the cluster: name of k8s/profiles or a file.",
     )
+    package: str | None = Field(
+        default=None,
+        description="The pipeline as `decloud compile` wrote it, local path; without it, it is "
+        "compiled.",
+    )
     wait: bool = Field(default=True, description="With --runner kfp, wait until the run has ended.")
     poll_s: float = Field(
         default=5.0, gt=0.0, description="With --wait, time between two questions, seconds."
@@ -149,6 +154,8 @@ class RetrainConfig(StageConfig):
     def _together(self) -> Self:
         if self.runner == "kfp" and self.host is None:
             raise ValueError("--runner kfp: give --host, the address of Kubeflow Pipelines")
+        if self.package is not None and self.profile is not None:
+            raise ValueError("--package is compiled with a profile already: leave --profile out")
         root = storage.join(self.prepared, ROOTS["s2"])
         if self.check_product is not None and not self.check_product.startswith(f"{root}/"):
             raise ValueError(f"--check-product does not lie below {root}; give a prepared product")

@@ -17,7 +17,7 @@ OVERLAYS = ("base", "overlays/local", "overlays/aws", "overlays/gpu")
 RUNS = ("overlays/local/runs", "overlays/aws/runs")
 PARTS = ("runs", "overlays/local/settings", "overlays/aws/settings")
 VERSIONS = ("1.31", "1.33", "1.35")
-WORKLOADS = ("Deployment", "StatefulSet", "Job")
+WORKLOADS = ("Deployment", "StatefulSet", "Job", "CronJob")
 CLUSTER_WIDE = ("Namespace",)
 
 Manifest = dict[str, Any]
@@ -43,7 +43,8 @@ def of_kind(overlay: str, kind: str) -> dict[str, Manifest]:
 def pods(overlay: str) -> Iterator[tuple[str, Manifest]]:
     for item in render(overlay):
         if item["kind"] in WORKLOADS:
-            yield f"{item['kind']}/{item['metadata']['name']}", item["spec"]["template"]
+            spec = item["spec"].get("jobTemplate", item)["spec"]
+            yield f"{item['kind']}/{item['metadata']['name']}", spec["template"]
 
 
 def containers(overlay: str) -> Iterator[tuple[str, Manifest]]:
@@ -133,7 +134,8 @@ def test_containers_follow_the_restricted_profile(overlay):
 @every_overlay
 def test_containers_state_what_they_take_and_how_they_are(overlay):
     for name, pod in pods(overlay):
-        for container in pod["spec"]["containers"]:
+        serves = pod["spec"].get("restartPolicy") != "Never"
+        for container in pod["spec"]["containers"] if serves else []:
             assert {"readinessProbe", "livenessProbe"} <= container.keys(), name
     for name, container in containers(overlay):
         assert {"cpu", "memory"} <= container["resources"]["requests"].keys(), name
@@ -321,3 +323,15 @@ def test_only_the_gpu_overlay_grants_gpus():
     }
 
     assert quotas == {overlay: "8" if "gpu" in overlay else "0" for overlay in OVERLAYS}
+
+
+@every_overlay
+def test_the_scheduled_retraining_is_alone_and_off_until_wanted(overlay):
+    job = of_kind(overlay, "CronJob")["retrain"]["spec"]
+    pod = job["jobTemplate"]["spec"]["template"]["spec"]
+    (settings,) = (item for item in of_kind(overlay, "ConfigMap") if "retraining" in item)
+
+    assert (job["concurrencyPolicy"], job["suspend"]) == ("Forbid", True)
+    # A run that failed, or a model that is not better, is not tried again at once.
+    assert (job["jobTemplate"]["spec"]["backoffLimit"], pod["restartPolicy"]) == (0, "Never")
+    assert settings in {item.get("configMap", {}).get("name") for item in pod["volumes"]}
