@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmarks import (
     batch,
     engines,
+    fingerprints,
     first_step,
     prepare,
     reconstruct,
@@ -33,6 +34,7 @@ _PARTS = (
     "reconstruct",
     "runtimes",
     "engines",
+    "fingerprints",
 )
 
 
@@ -48,6 +50,7 @@ def main() -> int:
         "training": lambda: training.bench_training(options.training_samples, options.rounds),
         "records": lambda: records.bench_records(options.records_samples, options.rounds),
         "engines": lambda: engines.bench_engines(options.engines_size, options.rounds),
+        "fingerprints": lambda: fingerprints.bench_fingerprints(options.products, options.rounds),
         "runtimes": lambda: runtimes.bench_runtimes(options.rounds),
         "reconstruct": lambda: _reconstruct_rows(options.reconstruct_size),
     }
@@ -74,6 +77,7 @@ def _options() -> argparse.Namespace:
         "records-samples": (300, "samples that are written and read, 3 MB each"),
         "training-samples": (24, "samples of an epoch of training, 128 px"),
         "engines-size": (4096, "side of the image that the engines read"),
+        "products": (10_000, "products that are compared with those of the model in use"),
         "reconstruct-size": (2048, "side of the rebuilt image"),
     }
     for name, (default, words) in sizes.items():

@@ -193,8 +193,8 @@ def _read(served: Served, grid: Grid) -> tuple[dict[str, Array], list[Array], Ar
             for key, pixels in found.items():
                 if "timestamp" not in key:
                     inputs.setdefault(key, []).append(pixels)
-            pixels, has_data = _outputs(served, window)
-            images.append(pixels)
+            rasters, has_data = _outputs(served, window)
+            images.append(rasters)
             known.append(has_data)
     finally:
         pool.close()

@@ -96,6 +96,7 @@ class _Search:
 
     def __init__(self, base: str) -> None:
         self._base = base
+        self._start = base.rstrip("/") + "/"
         self._found: list[Found] = []
         self._folders: dict[str, list[storage.Entry]] = defaultdict(list)
         self._radar: dict[str, _Radar] = defaultdict(_Radar)
@@ -111,8 +112,9 @@ class _Search:
         prepared = self._prepared_folders(entries)
         for entry in entries:
             parts = self._parts(entry)
-            above = {"/".join(parts[:depth]) for depth in range(len(parts))}
-            if _PREPARED & set(parts[:-1]) or prepared & above:
+            if not _PREPARED.isdisjoint(parts[:-1]):
+                continue
+            if prepared and any("/".join(parts[:n]) in prepared for n in range(len(parts))):
                 continue
             self._sort_in(entry, parts)
         self._found += (self._folder(uri, files) for uri, files in self._folders.items())
@@ -127,6 +129,10 @@ class _Search:
         return Discovery(tuple(found), len(self._others), tuple(entries))
 
     def _parts(self, entry: storage.Entry) -> list[str]:
+        # Most names are that simple, and there may be a million.
+        parts = entry.uri.removeprefix(self._start).split("/")
+        if entry.uri.startswith(self._start) and ".." not in parts and parts[0]:
+            return parts
         try:
             return storage.relative_path(entry.uri, self._base).split("/")
         except StorageError:

@@ -120,13 +120,15 @@ def _without_other_processing(found: list[Found]) -> list[Found]:
     """Keep one processing of each optical acquisition."""
     usable = [item for item in found if item.family == "s2" and item.problem is None]
     usable.sort(key=lambda item: (_PREFERENCE.index(item.format), _negated_version(item.name)))
-    kept: dict[tuple[str | None, str], list[Found]] = defaultdict(list)
+    kept: dict[tuple[str | None, str, int], list[Found]] = defaultdict(list)
     problems: dict[str, str] = {}
     for item in usable:
-        place = (item.tile, _satellite(item.name))
-        better = next((other for other in kept[place] if _is_replaced(item, other)), None)
+        place, day = (item.tile, _satellite(item.name)), item.day.toordinal() if item.day else 0
+        # A pass may begin before midnight and end after it.
+        near = (other for n in (day, day - 1, day + 1) for other in kept.get((*place, n), ()))
+        better = next((other for other in near if _is_replaced(item, other)), None)
         if better is None:
-            kept[place].append(item)
+            kept[(*place, day)].append(item)
             continue
         why = f"{_CALLED[better.format]} is preferred"
         if item.format == better.format:
