@@ -54,7 +54,7 @@ class Discovery:
     """Sorted by family, tile, day and name; those with a problem too."""
     other_files: int
     """Files that belong to no product."""
-    entries: tuple[Entry, ...] = field(default=(), repr=False)
+    entries: tuple[Entry, ...] = field(default=(), repr=False, compare=False)
     """The listing, sorted by URI: all files below the root."""
 
 
