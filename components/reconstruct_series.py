@@ -10,15 +10,19 @@ from components import images
 
 @dsl.component(base_image=images.INFER, install_kfp_package=False)
 def reconstruct_series(
-    s2_dir: str,
     savedmodel: str,
     out_dir: str,
     images_made: Output[Dataset],
+    s2_dir: Optional[str] = None,
     s1_dir: Optional[str] = None,
+    il_s2: list[str] = [],
+    il_s1: list[str] = [],
     with_20m_bands: bool = False,
     dem: Optional[str] = None,
     start: Optional[str] = None,
     end: Optional[str] = None,
+    skip_nodata_images: bool = False,
+    dates_at_once: int = 2,
     pad: Optional[int] = None,
     ts: int = 512,
     keep_clear: bool = False,
@@ -54,14 +58,22 @@ def reconstruct_series(
         Folder of the images.
     s1_dir
         Prepared Sentinel-1 tile folder, where the network needs it.
+    il_s2
+        Prepared Sentinel-2 products instead of a folder.
+    il_s1
+        Prepared Sentinel-1 images instead of a folder.
     with_20m_bands
         Write the 20 m bands too.
     dem
-        Prepared elevation of the tile.
+        Prepared elevation of the tile, or the folder of those of all tiles.
     start
         First day, YYYY-MM-DD; empty: from the beginning.
     end
         Last day, YYYY-MM-DD; empty: to the end.
+    skip_nodata_images
+        Skip dates without data also where the network could rebuild them.
+    dates_at_once
+        Dates under way: one in the network, the next being read, the last being written.
     pad
         Margin, 10 m pixels; -1: what the network needs.
     ts
@@ -121,6 +133,10 @@ def reconstruct_series(
             dem=dem,
             start=start,
             end=end,
+            skip_nodata_images=skip_nodata_images,
+            dates_at_once=dates_at_once,
+            il_s2=il_s2,
+            il_s1=il_s1,
             pad=pad,
             ts=ts,
             keep_clear=keep_clear,

@@ -237,6 +237,14 @@ STAGES = {
         "  --s2-dir prepared/S2_PREPARE/T31TEJ --dem prepared/DEM_PREPARE/T31TEJ.tif \\\n"
         "  --savedmodel models:/decloud@champion --out-dir reconstructed \\\n"
         "  --start 2020-09-01 --end 2020-10-31",
+        "A date that fails is skipped with its reason, and the same command again goes on. "
+        "docs/reconstruction.md is the guide.",
+    ),
+    "list-series": StageCommand(
+        "decloud_lib.stages.list_series:ListSeriesConfig:list_series",
+        "List tiles and periods of prepared dates, one reconstruction task each.",
+        "decloud list-series --s2-dir s3://decloud/prepared/S2_PREPARE \\\n"
+        "  --out-dir s3://decloud/reconstructed --start 2020-01-01 --days 30",
     ),
     "monitor": StageCommand(
         "decloud_lib.stages.monitor:MonitorConfig:monitor",

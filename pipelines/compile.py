@@ -22,6 +22,7 @@ _TARGETS = {
     "monitoring": "pipelines.monitoring:monitoring",
     "reconstruction": "pipelines.reconstruction:reconstruction",
     "reconstruction-series": "pipelines.reconstruction:reconstruction_series",
+    "reconstruction-tiles": "pipelines.reconstruction:reconstruction_tiles",
 }
 
 

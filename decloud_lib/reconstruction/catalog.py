@@ -142,13 +142,11 @@ def item_of(uri: str, scene: Scene, written: Sequence[Written], made: Provenance
     return _json(content)
 
 
-def collection_of(uri: str, name: str, items: Sequence[bytes], description: str) -> bytes:
+def collection_of(name: str, items: Sequence[bytes], description: str) -> bytes:
     """Return the STAC collection of a series as JSON.
 
     Parameters
     ----------
-    uri
-        Where it will lie, beside its items.
     name
         Its id.
     items
@@ -176,7 +174,6 @@ def collection_of(uri: str, name: str, items: Sequence[bytes], description: str)
         {"rel": "item", "href": f"./{item['id']}.json", "type": "application/geo+json"}
         for item in found
     ]
-    del uri
     return _json(content)
 
 

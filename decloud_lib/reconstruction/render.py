@@ -24,6 +24,7 @@ from decloud_lib.reconstruction.processes import ProcessReader
 from decloud_lib.reconstruction.readers import ReaderPool
 from decloud_lib.reconstruction.served import ModelInUse
 from decloud_lib.reconstruction.sources import SceneReader, Source
+from decloud_lib.reconstruction.turns import Turns
 from decloud_lib.types import Array, Grid, Window
 
 #: How far the existing system takes away what lies around pixels without data, by default.
@@ -50,6 +51,8 @@ class Rendering:
     """Who else follows the windows, without a raster."""
     shown_by: tuple[str, ...] = ()
     """See `Finish`."""
+    turns: Turns = field(default_factory=Turns)
+    """Shared by all that use the network in this process."""
 
     def widened(self, reach_px: int) -> "Rendering":
         """Return it with a margin of at least `reach_px`."""
@@ -182,7 +185,8 @@ def render(
             [_moved(window, extent.row, extent.col) for window in batch]
             for batch in how.tiling.batches(extent.shape, how.batch_size)
         ]
-        stream.run(readers, estimator, targets, batches, how.tiling)
+        with how.turns.take(estimator, len(batches)) as ours:
+            stream.run(readers, ours, targets, batches, how.tiling)
     return [Written(raster, own, writer.size, writer.sha256) for raster, own, writer in writers]
 
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 from decloud_lib import checksums, manifest, storage, tracking
 from decloud_lib.models.contract import ModelContract, read_contract
@@ -34,6 +35,7 @@ class ModelInUse:
         self._network: ReadyModel | None = None
         self._files: tuple[storage.Entry, ...] | None = None
         self._digest: str | None = None
+        self._loading = Lock()
 
     def files(self) -> tuple[storage.Entry, ...]:
         """Return the model's files with a hash of their content.
@@ -54,12 +56,13 @@ class ModelInUse:
 
     def network(self) -> ReadyModel:
         """Return the network; takes seconds the first time."""
-        if self._network is None:
-            assert self._folder is not None
-            start = time.monotonic()
-            self._network = load_for(self.runtime, self._folder)
-            logger.info("loaded model %s in %.1f s", self.uri, time.monotonic() - start)
-        return self._network
+        with self._loading:
+            if self._network is None:
+                assert self._folder is not None
+                start = time.monotonic()
+                self._network = load_for(self.runtime, self._folder)
+                logger.info("loaded model %s in %.1f s", self.uri, time.monotonic() - start)
+            return self._network
 
 
 @contextmanager

@@ -5,7 +5,6 @@ import numpy as np
 from decloud_lib import bands
 from decloud_lib.arrays.masks import all_nodata
 from decloud_lib.errors import NoSampleError
-from decloud_lib.models.contract import ModelContract
 from decloud_lib.raster.products.prepared import PreparedS2
 from decloud_lib.raster.read import open_raster
 from decloud_lib.raster.views import open_image
@@ -34,19 +33,19 @@ def has_data(product: PreparedS2, extent: Window) -> bool:
     return False
 
 
-def check_has_data(contract: ModelContract, inputs: SceneInputs, extent: Window) -> None:
-    """Check that the date has data, where the network takes it.
+def check_has_data(product: PreparedS2, extent: Window) -> None:
+    """Check that a date has data in an extent.
 
     Raises
     ------
     NoSampleError
-        It is empty: no pixel could be estimated.
+        It is empty.
     """
-    if "s2_t" in contract.input_keys and not has_data(inputs.target, extent):
+    if not has_data(product, extent):
         raise NoSampleError(
-            f"{inputs.target.name} has no data in the extent, and model {contract.name} takes the "
-            "date itself: nothing could be estimated; use a model without s2_t (gap-filling, OS1), "
-            "or leave the date out"
+            f"{product.name} has no data in the extent: a model that takes the date itself (s2_t) "
+            "could estimate nothing; leave the date out, or use a model that does without it "
+            "(gap-filling, OS1) and no --skip-nodata-images"
         )
 
 

@@ -30,6 +30,7 @@ from decloud_lib.reconstruction.keep import KeepClear, observed_sources
 from decloud_lib.reconstruction.render import check_outputs, extent_multiple, input_tags
 from decloud_lib.reconstruction.scene import make_sources, roles_of
 from decloud_lib.reconstruction.served import ModelInUse, open_model
+from decloud_lib.reconstruction.turns import Turns
 from decloud_lib.reconstruction.usable import check_clear_neighbours, check_has_data
 from decloud_lib.stages.reconstruct_options import ReconstructOptions
 
@@ -143,8 +144,21 @@ def reconstruct(config: ReconstructConfig) -> ReconstructResult:
         return rebuild(config, model)
 
 
+@dataclass(frozen=True, slots=True)
+class Series:
+    """What the dates of a series share."""
+
+    candidates: Candidates
+    """The images around."""
+    turns: Turns
+    collection: str
+    """Id of the STAC collection."""
+    skip_empty: bool = False
+    """A date without data is an error, whatever the model takes."""
+
+
 def rebuild(
-    config: ReconstructConfig, model: ModelInUse, candidates: Candidates | None = None
+    config: ReconstructConfig, model: ModelInUse, series: Series | None = None
 ) -> ReconstructResult:
     """Rebuild one date with a model that is open already; see `reconstruct`."""
     start = time.monotonic()
@@ -156,9 +170,12 @@ def rebuild(
         _given(config),
         roles,
         _search(config, model),
-        lambda tile: candidates or _listed(config, tile),
+        lambda tile: series.candidates if series else _listed(config, tile),
     )
     job = _job(config, contract, inputs)
+    if series is not None:
+        scene = replace(job.scene, collection=series.collection)
+        job = replace(job, scene=scene, how=replace(job.how, turns=series.turns))
     read = roles | ({"observed_cloud"} if config.keep_clear else set())
     planned = manifest.plan("reconstruct", config, [*input_files(inputs, read), *model.files()], 2)
     result = partial(
@@ -172,10 +189,11 @@ def rebuild(
         logger.info("%s is there already", config.output)
         _observe(config, model, inputs)
         return result(seconds=time.monotonic() - start, reused=True)
-    if PARTIAL not in roles:
-        check_has_data(contract, inputs, job.extent)
-        if config.priority == "closest_clear":
-            check_clear_neighbours(inputs)
+    partial_dates = PARTIAL in roles
+    if ("s2_t" in roles and not partial_dates) or (series and series.skip_empty):
+        check_has_data(inputs.target, job.extent)
+    if config.priority == "closest_clear" and not partial_dates:
+        check_clear_neighbours(inputs)
     _log_inputs(inputs)
     make(model, job, planned)
     _observe(config, model, inputs)

@@ -1,20 +1,33 @@
 """Rebuild all dates of a period, with one model that is loaded once."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 from pydantic import Field, model_validator
 
 from decloud_lib import manifest, storage
 from decloud_lib.errors import DecloudError, NoSampleError
 from decloud_lib.manifest import Skipped
-from decloud_lib.raster.products.prepared import PreparedS2, list_s1, list_s2
-from decloud_lib.reconstruction.gather import Candidates
+from decloud_lib.raster.products.prepared import (
+    PreparedS1,
+    PreparedS2,
+    list_s1,
+    list_s2,
+    open_s1,
+    open_s2,
+)
+from decloud_lib.reconstruction import catalog
+from decloud_lib.reconstruction.gather import Candidates, listed_uris
+from decloud_lib.reconstruction.images import beside
 from decloud_lib.reconstruction.render import check_outputs
 from decloud_lib.reconstruction.scene import roles_of
 from decloud_lib.reconstruction.served import ModelInUse, open_model
-from decloud_lib.stages.reconstruct import ReconstructConfig, rebuild
+from decloud_lib.reconstruction.turns import StoppedError, Turns
+from decloud_lib.stages.reconstruct import ReconstructConfig, ReconstructResult, Series, rebuild
 from decloud_lib.stages.reconstruct_options import ReconstructOptions
 
 logger = logging.getLogger(__name__)
@@ -23,9 +36,24 @@ logger = logging.getLogger(__name__)
 class ReconstructSeriesConfig(ReconstructOptions):
     """Rebuild the dates of a prepared tile that lie in a period."""
 
-    s2_dir: str = Field(description="Folder of the prepared S2 products of a tile (URI).")
+    s2_dir: str | None = Field(
+        default=None,
+        description="Prepared S2 products: S2_PREPARE, or a tile's folder in it (URI). Or --il-s2.",
+    )
     s1_dir: str | None = Field(
-        default=None, description="Folder of the prepared S1 images of the tile (URI)."
+        default=None,
+        description="Prepared S1 images: S1_PREPARE, or a tile's folder in it (URI). Or --il-s1.",
+    )
+    il_s2: tuple[str, ...] = Field(
+        default=(), description="Prepared S2 products instead of a folder; or a .txt file of them."
+    )
+    il_s1: tuple[str, ...] = Field(
+        default=(), description="Prepared S1 images instead of a folder; or a .txt file of them."
+    )
+    dem: str | None = Field(
+        default=None,
+        description="Prepared elevation raster at 20 m (URI), where the model needs it; or the "
+        "folder of those of all tiles, DEM_PREPARE.",
     )
     out_dir: str = Field(
         description="Folder (URI) for the images, `<product>_reconstructed.tif` each."
@@ -37,11 +65,30 @@ class ReconstructSeriesConfig(ReconstructOptions):
     )
     start: date | None = Field(default=None, description="First day to rebuild (UTC).")
     end: date | None = Field(default=None, description="Last day to rebuild (UTC), included.")
+    skip_nodata_images: bool = Field(
+        default=False,
+        description="Skip dates without data in the extent also where the model could rebuild "
+        "them; those that it could not are skipped anyway.",
+    )
+    dates_at_once: int = Field(
+        default=2,
+        ge=1,
+        le=8,
+        description="Dates under way: while one uses the network, the next is read and the last is "
+        "written. Each takes memory.",
+    )
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the output; how many dates are under way does not."""
+        decisive = super().identity()
+        return {key: value for key, value in decisive.items() if key != "dates_at_once"}
 
     @model_validator(mode="after")
     def _period_in_order(self) -> "ReconstructSeriesConfig":
         if self.start and self.end and self.start > self.end:
             raise ValueError(f"start {self.start} is after end {self.end}")
+        if not self.s2_dir and not self.il_s2:
+            raise ValueError("no S2 images; give --s2-dir or --il-s2")
         return self
 
 
@@ -70,35 +117,89 @@ def reconstruct_series(config: ReconstructSeriesConfig) -> ReconstructSeriesResu
     ConfigError, ModelFolderError
         Window, margin or model are wrong for all dates.
     """
-    everything = list_s2(config.s2_dir)
+    s1, everything = _listed(config)
     products = [item for item in everything if _in_period(item, config)]
     if not products:
         raise NoSampleError(_nothing(config, everything))
-    candidates = Candidates(list_s1(config.s1_dir) if config.s1_dir else (), everything)
-    made: list[str] = []
-    reused: list[str] = []
-    skipped: list[Skipped] = []
     with open_model(config.savedmodel, config.runtime) as model:
         roles_of(model.contract)
         config.rendering(model.contract)
         coarse = config.out_dir if config.with_20m_bands else None
         check_outputs(model.contract, coarse, uncertainty=config.uncertainty)
-        for number, product in enumerate(products, start=1):
-            logger.info("date %d of %d: %s", number, len(products), product.name)
-            try:
-                result = rebuild(_one(config, product), model, _of_tile(candidates, product.tile))
-            except DecloudError as error:
-                logger.warning("skipped %s: %s", product.name, error)
-                skipped.append(Skipped(item=product.name, reason=str(error)))
-                continue
-            (reused if result.reused else made).append(result.output)
-        if len(skipped) == len(products):
+        done = _Done()
+        for product, outcome in _rebuilt(config, model, products, Candidates(s1, everything)):
+            done.add(product, outcome)
+        if len(done.skipped) == len(products):
             raise NoSampleError(
                 f"none of the {len(products)} dates could be rebuilt; the first, "
-                f"{skipped[0].item}: {skipped[0].reason}"
+                f"{done.skipped[0].item}: {done.skipped[0].reason}"
             )
-        _record(config, model, (made, reused, skipped))
-    return ReconstructSeriesResult(tuple(made), tuple(reused), tuple(skipped))
+        _record(config, model, done)
+    return ReconstructSeriesResult(tuple(done.made), tuple(done.reused), tuple(done.skipped))
+
+
+@dataclass(slots=True)
+class _Done:
+    made: list[str] = field(default_factory=list)
+    reused: list[str] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+
+    def add(self, product: PreparedS2, outcome: ReconstructResult | DecloudError) -> None:
+        if isinstance(outcome, DecloudError):
+            logger.warning("skipped %s: %s", product.name, outcome)
+            self.skipped.append(Skipped(item=product.name, reason=str(outcome)))
+        else:
+            (self.reused if outcome.reused else self.made).append(outcome.output)
+
+
+def _rebuilt(
+    config: ReconstructSeriesConfig,
+    model: ModelInUse,
+    products: Sequence[PreparedS2],
+    candidates: Candidates,
+) -> Iterator[tuple[PreparedS2, ReconstructResult | DecloudError]]:
+    """Rebuild dates, some of them at once, and yield what became of each, in their order."""
+    turns, name = Turns(), storage.name_of(config.out_dir) or "series"
+
+    def one(number: int, product: PreparedS2) -> ReconstructResult | DecloudError:
+        logger.info("date %d of %d: %s", number, len(products), product.name)
+        own = _of_tile(candidates, product.tile)
+        try:
+            series = Series(own, turns, name, config.skip_nodata_images)
+            return rebuild(_one(config, product), model, series)
+        except StoppedError:
+            raise
+        except DecloudError as error:
+            return error
+
+    # The Orfeo ToolBox may be used by one thread of a process; with several readers it is not.
+    alone = config.engine == "otb" and config.readers == 1
+    with ThreadPoolExecutor(1 if alone else config.dates_at_once, "date") as pool:
+        waiting = [pool.submit(one, *item) for item in enumerate(products, start=1)]
+        try:
+            for product, future in zip(products, waiting, strict=True):
+                yield product, future.result()
+        finally:
+            # After an error, or an interrupt: nothing new begins, and what is under way ends.
+            if not all(future.done() for future in waiting):
+                turns.stop()
+                pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _listed(config: ReconstructSeriesConfig) -> tuple[list[PreparedS1], list[PreparedS2]]:
+    for folder, images, name in (
+        (config.s2_dir, config.il_s2, "s2"),
+        (config.s1_dir, config.il_s1, "s1"),
+    ):
+        if folder and images:
+            logger.warning("--%s-dir %s is not looked at: --il-%s is given", name, folder, name)
+    s1 = [open_s1(uri) for uri in listed_uris(config.il_s1)]
+    s2 = [open_s2(uri) for uri in listed_uris(config.il_s2)]
+    s2 = s2 or (list_s2(config.s2_dir) if config.s2_dir else [])
+    if config.s1_dir and not s1:
+        tiles = sorted({item.tile for item in s2})
+        s1 = [item for tile in tiles for item in list_s1(config.s1_dir, tile)]
+    return s1, sorted(s2, key=lambda item: (item.acquired, item.uri))
 
 
 def _in_period(product: PreparedS2, config: ReconstructSeriesConfig) -> bool:
@@ -109,11 +210,13 @@ def _in_period(product: PreparedS2, config: ReconstructSeriesConfig) -> bool:
 def _one(config: ReconstructSeriesConfig, product: PreparedS2) -> ReconstructConfig:
     # The same settings as for a single date, so that both find each other's outputs current.
     shared = config.model_dump(include=set(ReconstructOptions.model_fields))
+    if config.dem and not config.dem.endswith((".tif", ".tiff")):
+        shared["dem"] = storage.join(config.dem, f"{product.tile}.tif")
     return ReconstructConfig(
         **shared,
         in_s2=product.uri,
-        s1_dir=config.s1_dir,
-        s2_dir=config.s2_dir,
+        s1_dir=None if config.il_s1 else config.s1_dir,
+        s2_dir=None if config.il_s2 else config.s2_dir,
         output=storage.join(config.out_dir, f"{product.name}_reconstructed.tif"),
         output_20m=storage.join(config.out_dir, f"{product.name}_reconstructed_20m.tif")
         if config.with_20m_bands
@@ -128,18 +231,23 @@ def _of_tile(candidates: Candidates, tile: str) -> Candidates:
     )
 
 
-def _record(
-    config: ReconstructSeriesConfig,
-    model: ModelInUse,
-    done: tuple[list[str], list[str], list[Skipped]],
-) -> None:
-    made, reused, skipped = done
+def _record(config: ReconstructSeriesConfig, model: ModelInUse, done: _Done) -> None:
+    images = sorted([*done.made, *done.reused])
+    collection = storage.join(config.out_dir, catalog.COLLECTION)
+    items = [storage.read_bytes(beside(image, ".json")) for image in images]
+    name = storage.name_of(config.out_dir) or "series"
+    told = f"Sentinel-2 dates rebuilt with model {model.contract.name}"
+    storage.write_bytes(collection, catalog.collection_of(name, items, told))
     manifest.write(
         storage.join(config.out_dir, manifest.NAME),
         manifest.plan("reconstruct-series", config, model.files()),
-        sorted([*made, *reused]),
-        counts={"made": len(made), "reused": len(reused), "skipped": len(skipped)},
-        skipped=skipped,
+        [*images, collection],
+        counts={
+            "made": len(done.made),
+            "reused": len(done.reused),
+            "skipped": len(done.skipped),
+        },
+        skipped=done.skipped,
     )
 
 
@@ -147,6 +255,6 @@ def _nothing(config: ReconstructSeriesConfig, everything: list[PreparedS2]) -> s
     days = sorted({f"{item.acquired:%Y-%m-%d}" for item in everything})
     found = f"{len(days)} dates from {days[0]} to {days[-1]}" if days else "no prepared product"
     return (
-        f"{config.s2_dir}: no S2 date from {config.start or 'the first'} to "
+        f"{config.s2_dir or '--il-s2'}: no S2 date from {config.start or 'the first'} to "
         f"{config.end or 'the last'}; found {found}; check --s2-dir, --start and --end"
     )

@@ -10,6 +10,7 @@ from pipelines.compile import PIPELINES
 from pipelines.local import run_local
 from pipelines.runs import PipelineRun
 from tests.products import small_delivery
+from tests.unit.reconstruction.scenes import Scene
 
 LAYOUT = "AL-CRGA-OS2-clear-neighbours"
 
@@ -129,3 +130,31 @@ def test_the_whole_chain_ends_with_registered_network_and_images(
     )
     assert series.output
     assert all(storage.exists(uri) for uri in series.output)
+
+
+def test_tiles_and_periods_are_rebuilt_by_a_task_each(tmp_path: Path) -> None:
+    """W88: several tiles and periods, by as many tasks; here without a network."""
+    root = str(tmp_path / "prepared")
+    for tile in ("T31TCJ", "T31TDJ"):
+        scene = Scene(root, (64, 64), tile=tile)
+        for day in (-30.0, 0.0, 30.0):
+            scene.add_s2(day)
+    made = run(
+        "reconstruction-tiles",
+        tmp_path,
+        s2_dir=f"{root}/S2_PREPARE",
+        out_dir=f"{root}/out",
+        savedmodel="linear_gap_filling",
+        start="2020-06-01",
+        end="2020-06-30",
+        max_days=40.0,
+        quality=True,
+    ).output
+    assert len(made) == 2
+    (first,), (second,) = sorted(made)
+    assert "/out/T31TCJ/2020-06-07_2020-07-06/SENTINEL2A_20200615-" in first
+    assert "/out/T31TDJ/" in second
+    for image in (first, second):
+        assert storage.exists(image)
+        assert storage.exists(image.replace(".tif", "_quality.tif"))
+        assert storage.exists(storage.join(storage.parent_of(image), "collection.json"))

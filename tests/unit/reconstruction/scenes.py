@@ -67,7 +67,7 @@ class Scene:
         cloud = np.zeros(self.shape, np.uint8) if cloud is None else cloud.astype(np.uint8)
         edge = (pixels == -10000).all(axis=2).astype(np.uint8)
         coarse = np.repeat(pixels[::2, ::2, :1], 6, axis=2)
-        half = grid_of(*self.shape).coarsened(2)
+        half = self.grid.coarsened(2)
         self._write(f"{folder}/{name}_FRE_10m.tif", pixels, S2_BANDS, self.grid)
         self._write(
             f"{folder}/{name}_FRE_20m.tif", coarse[: half.height, : half.width], S2_20M_BANDS, half
