@@ -272,4 +272,7 @@ COMMANDS: dict[str, StageCommand | LazyCommand | CommandGroup] = {
     "compile": LazyCommand("pipelines.compile:compile_command", "Write the pipelines as YAML."),
     "submit": LazyCommand("pipelines.submit:submit", "Run a pipeline on a cluster or here."),
     "plan": LazyCommand("pipelines.plan:plan", "Say what many tiles would take on a cluster."),
+    "train-job": LazyCommand(
+        "pipelines.train_job:train_job", "Write the manifest of a training on several machines."
+    ),
 }

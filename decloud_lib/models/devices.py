@@ -10,6 +10,10 @@ from functools import lru_cache
 from typing import Any, Literal
 
 import tensorflow as tf
+from tensorflow.python.distribute.cluster_resolver.slurm_cluster_resolver import (
+    expand_hostlist,
+    expand_tasks_per_node,
+)
 
 from decloud_lib.errors import ConfigError
 
@@ -121,9 +125,29 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 def _resolver() -> Any:
     resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    if resolver.cluster_spec().jobs:
-        return resolver
-    return tf.distribute.cluster_resolver.SlurmClusterResolver(port_base=_SLURM_PORT)
+    return resolver if resolver.cluster_spec().jobs else _slurm_resolver()
+
+
+def _slurm_resolver() -> Any:
+    """Return what Slurm says of the step that this process is a task of.
+
+    TensorFlow's own resolver fails on nodes without GPUs, and hides GPUs that Slurm has given.
+    """
+    try:
+        step, tasks, rank = (
+            os.environ[f"SLURM_{name}"]
+            for name in ("STEP_NODELIST", "STEP_TASKS_PER_NODE", "PROCID")
+        )
+    except KeyError as error:
+        raise RuntimeError(f"neither TF_CONFIG nor {error.args[0]} is set") from error
+    workers = [
+        f"{host}:{_SLURM_PORT + number}"
+        for host, count in zip(expand_hostlist(step), expand_tasks_per_node(tasks), strict=True)
+        for number in range(count)
+    ]
+    return tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": workers}), task_type="worker", task_id=int(rank)
+    )
 
 
 def _cluster() -> dict[str, list[str]]:

@@ -74,3 +74,38 @@ def test_neither_a_training_nor_a_saved_model_goes_on_without_them(tmp_path: Pat
         )
         assert done.returncode == 1
         assert "TensorFlow sees 0 GPUs, and 1 were asked for" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("nodes", "tasks", "workers"),
+    [
+        ("node1", "1", ["node1:13565"]),
+        ("node1", "2", ["node1:13565", "node1:13566"]),
+        ("gpu[08-10],login", "1(x3),2", [
+            "gpu08:13565", "gpu09:13565", "gpu10:13565", "login:13565", "login:13566",
+        ]),
+        ("a[2,1]", "1(x2)", ["a2:13565", "a1:13565"]),
+    ],
+)  # fmt: skip
+def test_workers_are_the_tasks_of_a_slurm_step(
+    monkeypatch: pytest.MonkeyPatch, nodes: str, tasks: str, workers: list[str]
+) -> None:
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    monkeypatch.setenv("SLURM_STEP_NODELIST", nodes)
+    monkeypatch.setenv("SLURM_STEP_TASKS_PER_NODE", tasks)
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    assert devices._cluster()["worker"] == workers
+    assert devices.workers("multiworker") == len(workers)
+    monkeypatch.setenv("SLURM_PROCID", str(len(workers) - 1))
+    assert devices._resolver().task_id == len(workers) - 1
+
+
+def test_a_cluster_that_slurm_tells_by_halves_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    monkeypatch.setenv("SLURM_STEP_NODELIST", "a,b")
+    with pytest.raises(ConfigError, match="SLURM_STEP_TASKS_PER_NODE is set"):
+        devices.workers("multiworker")
+    monkeypatch.setenv("SLURM_STEP_TASKS_PER_NODE", "1")
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    with pytest.raises(ConfigError, match="nothing says where the workers are"):
+        devices.workers("multiworker")
