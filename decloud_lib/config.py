@@ -1,10 +1,11 @@
 """What the configuration classes of all stages share."""
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from decloud_lib.errors import SettingsError
+from decloud_lib.errors import ConfigError, SettingsError
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -32,7 +33,7 @@ class StageConfig(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            problems = tuple(_problem(item) for item in error.errors())
+            problems = tuple(problem_of(item) for item in error.errors())
             raise SettingsError(type(self).__name__, problems) from error
 
     def identity(self) -> dict[str, Any]:
@@ -40,7 +41,7 @@ class StageConfig(BaseModel):
         return self.model_dump(mode="json", exclude=_WITHOUT_INFLUENCE)
 
 
-def _problem(item: "ErrorDetails") -> tuple[str, str]:
+def problem_of(item: "ErrorDetails") -> tuple[str, str]:
     """Return the field and, in words, what was found and what was expected."""
     field = str(item["loc"][0]) if item["loc"] else ""
     if item["type"] == "missing":
@@ -49,3 +50,43 @@ def _problem(item: "ErrorDetails") -> tuple[str, str]:
         return field, "there is no such field"
     message = item["msg"].removeprefix("Value error, ")
     return field, f"{message} (found {item['input']!r})" if field else message
+
+
+def parse_values(text: str, name: str, suffix: str) -> dict[str, Any]:
+    """Parse a file with values by field name.
+
+    Parameters
+    ----------
+    text
+        Its content.
+    name
+        Of the file, for messages.
+    suffix
+        `.yaml` or `.yml`; anything else is JSON.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be parsed, or is no object.
+    """
+    try:
+        values = _parse_yaml(text) if suffix in {".yaml", ".yml"} else json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"{name}: cannot be parsed ({error}); expected JSON or YAML") from error
+    if not isinstance(values, dict):
+        kind = type(values).__name__
+        raise ConfigError(f"{name}: expected one object with values by field name, found a {kind}")
+    return {str(key): value for key, value in values.items()}
+
+
+def _parse_yaml(text: str) -> Any:
+    try:
+        import yaml
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "reading YAML needs the package PyYAML; install it or write the file as JSON"
+        ) from error
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error

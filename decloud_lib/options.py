@@ -1,6 +1,5 @@
 """A configuration class as options of the command line, and options back to a configuration."""
 
-import json
 import types
 from datetime import date, time
 from pathlib import PurePosixPath
@@ -9,7 +8,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
-from decloud_lib.config import StageConfig
+from decloud_lib.config import StageConfig, parse_values
 from decloud_lib.errors import ConfigError, SettingsError
 
 _METAVARS = {int: "INTEGER", float: "FLOAT", date: "YYYY-MM-DD", time: "HH:MM"}
@@ -174,31 +173,8 @@ def _help(field: FieldInfo) -> str:
 def _read_config(path: str) -> dict[str, Any]:
     from decloud_lib import storage
 
-    text = storage.read_text(path)
-    try:
-        if PurePosixPath(path).suffix in {".yaml", ".yml"}:
-            values = _parse_yaml(text)
-        else:
-            values = json.loads(text)
-    except ValueError as error:
-        raise ConfigError(f"{path}: cannot be parsed ({error}); expected JSON or YAML") from error
-    if not isinstance(values, dict):
-        kind = type(values).__name__
-        raise ConfigError(f"{path}: expected one object with values by field name, found a {kind}")
-    return {str(key).replace("-", "_"): value for key, value in values.items()}
-
-
-def _parse_yaml(text: str) -> Any:
-    try:
-        import yaml
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            "reading YAML needs the package PyYAML; install it or write the file as JSON"
-        ) from error
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from error
+    values = parse_values(storage.read_text(path), path, PurePosixPath(path).suffix)
+    return {key.replace("-", "_"): value for key, value in values.items()}
 
 
 def _name(field: str) -> str:

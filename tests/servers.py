@@ -186,7 +186,7 @@ def mlflow_server(store: str, folder: Path) -> Iterator[str]:
     with (folder / "mlflow-server.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         try:
-            wait_for_port(port, 60)
+            wait_for_port(port, 240)
             yield f"http://127.0.0.1:{port}"
         finally:
             os.killpg(process.pid, signal.SIGTERM)

@@ -7,8 +7,8 @@ import numpy as np
 from decloud_lib.types import Array
 
 DRAWS = 2000
-#: Shares of the distribution outside a 95 % interval.
-_TAILS = (2.5, 97.5)
+#: Counts that are drawn at once: bounds the memory, whatever the number of samples.
+_MOST_COUNTS = 10_000_000
 #: Upper bounds of the classes of cloud cover, per cent.
 COVER_CLASSES = {"0-1 %": 1.0, "1-25 %": 25.0, "25-50 %": 50.0, "50-75 %": 75.0, "75-100 %": 100.0}
 SEASONS = ("DJF", "MAM", "JJA", "SON")
@@ -36,8 +36,8 @@ class Paired:
     """Share of the samples in which the first has the higher value, 0-1; ties count half."""
 
 
-def bootstrap(values: Array, seed: int = 0) -> Interval:
-    """Return the mean of a sample and its 95 % bootstrap interval.
+def bootstrap(values: Array, seed: int = 0, confidence: float = 0.95) -> Interval:
+    """Return the mean of a sample and its bootstrap interval.
 
     Parameters
     ----------
@@ -45,6 +45,9 @@ def bootstrap(values: Array, seed: int = 0) -> Interval:
         (N,); what is not finite is left out: an image without such pixels has no score.
     seed
         Of the draws.
+    confidence
+        Share of the means of other samples that the interval should hold; half of the rest lies on
+        each side.
 
     Notes
     -----
@@ -56,12 +59,17 @@ def bootstrap(values: Array, seed: int = 0) -> Interval:
     n = len(finite)
     if n == 0:
         return Interval(np.nan, np.nan, np.nan, 0)
-    counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1.0 / n), size=DRAWS)
-    low, high = np.percentile(counts @ finite / n, _TAILS)
+    rng = np.random.default_rng(seed)
+    share = np.full(n, 1.0 / n)
+    at_once = max(1, min(DRAWS, _MOST_COUNTS // n))
+    sizes = [min(at_once, DRAWS - start) for start in range(0, DRAWS, at_once)]
+    means = np.concatenate([rng.multinomial(n, share, size=size) @ finite for size in sizes]) / n
+    tail = 50.0 * (1.0 - confidence)
+    low, high = np.percentile(means, (tail, 100.0 - tail))
     return Interval(float(finite.mean()), float(low), float(high), n)
 
 
-def compare(first: Array, second: Array, seed: int = 0) -> Paired:
+def compare(first: Array, second: Array, seed: int = 0, confidence: float = 0.95) -> Paired:
     """Compare the scores of two models, sample by sample, (N,) each.
 
     The difference of each sample is what is drawn: what makes a sample hard for both cancels.
@@ -69,7 +77,7 @@ def compare(first: Array, second: Array, seed: int = 0) -> Paired:
     difference = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
     finite = difference[np.isfinite(difference)]
     higher = np.mean((finite > 0.0) + 0.5 * (finite == 0.0)) if len(finite) else np.nan
-    return Paired(bootstrap(difference, seed), float(higher))
+    return Paired(bootstrap(difference, seed, confidence), float(higher))
 
 
 def cover_class(cover: Array) -> Array:

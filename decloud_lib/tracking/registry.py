@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 DIGEST_TAG = "decloud.digest"
 """Of a logged model and its registered versions: digest of the model folder (see `checksums`)."""
 #: Longer than any other process needs between its look at an alias and its own setting of it.
-SETTLE_S = 2.0
+SETTLE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
