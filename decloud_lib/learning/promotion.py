@@ -137,7 +137,7 @@ def _enough(policy: Policy, mine: Array) -> Check:
 def _beats_champion(policy: Policy, scores: Mapping[str, Array], gains: Sequence[Gain]) -> Check:
     rule = "better than the champion"
     if CHAMPION not in scores:
-        return Check(rule, None, "there is no champion yet")
+        return Check(rule, None, "there is no champion to compare with")
     if not np.isfinite(scores[CHAMPION]).any():
         return Check(rule, None, "the champion gives no numbers on these samples")
     gain = next(item for item in gains if item.against == CHAMPION and not item.cover)
@@ -155,7 +155,7 @@ def _loses_nowhere(
         if item.against == CHAMPION and item.cover and item.difference.n >= policy.min_class_samples
     ]
     if CHAMPION not in scores:
-        return Check(rule, None, "there is no champion yet")
+        return Check(rule, None, "there is no champion to compare with")
     if not told:
         return Check(rule, None, "the samples hold no cloud masks (sample --with-cloud-masks)")
     if not judged:

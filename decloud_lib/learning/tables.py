@@ -119,10 +119,14 @@ def as_csv(rows: Rows) -> str:
 
 def markdown_table(scores: Mapping[str, Mapping[str, float]], n: int) -> str:
     """Return one line per model."""
-    heads, *lines = _summary_rows(scores)
+    return f"Means over {n} images.\n\n{markdown_rows(_summary_rows(scores))}"
+
+
+def markdown_rows(rows: Rows) -> str:
+    """Return rows as a table of Markdown, the first column to the left."""
+    heads, *lines = rows
     body = "".join("| " + " | ".join(line) + " |\n" for line in lines)
-    head = "| " + " | ".join(heads) + " |\n|---|" + "---:|" * (len(heads) - 1) + "\n"
-    return f"Means over {n} images.\n\n{head}{body}"
+    return "| " + " | ".join(heads) + " |\n|---|" + "---:|" * (len(heads) - 1) + f"\n{body}"
 
 
 def html_page(scores: Mapping[str, Mapping[str, float]], n: int, tables: Mapping[str, Rows]) -> str:

@@ -1,11 +1,8 @@
-"""Register a trained network in MLflow and point an alias at it."""
+"""Register a trained network in MLflow, and make it the champion if the evidence says so."""
 
-import json
 import logging
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -13,9 +10,18 @@ from decloud_lib import fingerprint, manifest, storage, tracking
 from decloud_lib.config import StageConfig
 from decloud_lib.errors import ConfigError, ModelFolderError
 
+if TYPE_CHECKING:
+    from decloud_lib.learning.contest import Contest, Ring
+    from decloud_lib.learning.evidence import Outcome
+
 logger = logging.getLogger(__name__)
 
-_NETWORK = "model"
+CHALLENGER, FORMER = "challenger", "former_champion"
+"""Aliases beside the champion's: the newest version that was tried, and the way back."""
+NOT_PROMOTED = 4
+"""Exit status when the rules, or another process, kept the champion."""
+#: Contests, when other processes promote at the same time.
+_TRIES = 3
 
 
 class PromoteConfig(StageConfig):
@@ -23,49 +29,203 @@ class PromoteConfig(StageConfig):
 
     savedmodel: str = Field(description="Model folder of the training.")
     run_id: str = Field(description="MLflow run of the training.")
-    scores: str | None = Field(
-        default=None, description="scores.json of the evaluation, kept with the version."
+    test_records: tuple[str, ...] = Field(
+        default=(),
+        description="Evaluation set: record folders that no model was trained on. Without it the "
+        "version is registered as challenger, and nothing is promoted.",
+    )
+    policy: str | None = Field(
+        default=None, description="Rules of promotion, YAML or JSON; default: those shipped."
     )
     name: str = Field(default="decloud", min_length=1, description="Name of the registered model.")
     alias: str = Field(
         default="champion",
         min_length=1,
-        description="Alias that shall point at the new version, for models:/NAME@ALIAS.",
+        description="Alias of the version in use, for models:/NAME@ALIAS.",
+    )
+    replace_broken: bool = Field(
+        default=False, description="A champion that cannot be loaded counts as none."
     )
     fingerprint: str | None = Field(
         default=None,
         description="What the network was made from, as `decloud retrain` wrote it: its digests "
         "become tags of the version.",
     )
+    output: str | None = Field(
+        default=None,
+        description="Folder of promotion.json and the tables; MLflow has them anyway.",
+    )
+    batch_size: int = Field(default=4, ge=1, description="Samples per step.")
+    skip_damaged: bool = Field(
+        default=False,
+        description="Leave out records whose checksum is wrong, and say how many.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class PromoteResult:
-    """The registered version."""
+    """What became of the network."""
 
+    outcome: "Outcome"
     model_uri: str
-    """`models:/NAME@ALIAS`."""
+    """`models:/NAME/VERSION` of the network."""
     version: int
+    champion: int | None
+    """Version in use now."""
+    reason: str
+    """Why."""
+    output: str | None = None
+    """Folder of the evidence; None where it is in MLflow only."""
+
+    @property
+    def exit_status(self) -> int:
+        """Status that the command ends with: 4 where the rules said no."""
+        return NOT_PROMOTED if self.outcome in ("not promoted", "overtaken") else 0
 
 
 def promote(config: PromoteConfig) -> PromoteResult:
-    """Make a registered version of the network of a run, and point the alias at it.
+    """Register the network of a run, compare it with the version in use, and promote the better.
+
+    All are scored on the same samples: the network as it was registered (alias `challenger`), the
+    version in use (alias `champion`), and the baseline of the policy. The rules of the policy
+    decide on the gains. The version gets the evidence as tags, the run as files. A former
+    champion keeps the alias `former_champion` and is the way back of `decloud rollback`.
 
     Called again for the same run it makes no second version.
 
     Returns
     -------
-    The version and the URI by which it is used.
+    What became of it, and why.
 
     Raises
     ------
     ConfigError
-        The scores hold a value that is no number, or the folder is of another run.
+        The folder is of another run, a policy that cannot be used, an evaluation set that is not
+        the policy's or was trained on, or models that do not fit it.
     ModelFolderError
-        There is no model folder of a finished training.
+        There is no model folder of a finished training, or the registered files are not its.
+    BrokenChampionError
+        The champion cannot be loaded.
     TrackingError
         MLflow cannot be reached, or the run recorded no model.
     """
+    from decloud_lib.learning.contest import Ring
+    from decloud_lib.learning.policy import read_policy
+    from decloud_lib.learning.record_sets import find_record_sets
+
+    if config.alias in (CHALLENGER, FORMER):
+        raise ConfigError(
+            f"--alias {config.alias} is used by the promotion itself; leave --test-records out to "
+            f"register a challenger"
+        )
+    policy = read_policy(config.policy)
+    _check_folder(config)
+    ring = None
+    if config.test_records:
+        sets = find_record_sets(config.test_records)
+        ring = Ring(sets, policy, config.batch_size, config.skip_damaged)
+        ring.check()
+    version = tracking.register(config.run_id, config.name, CHALLENGER, _origin(config))
+    champion = tracking.find_alias(config.name, config.alias)
+    if champion is not None and champion.number == version.number:
+        tracking.drop_alias(version, CHALLENGER)
+        return _result(config, "already champion", version, "it is the version in use")
+    if ring is None:
+        return _result(config, "registered", version, "no evaluation set was given")
+    return _decide(config, ring, version, champion)
+
+
+def _decide(
+    config: PromoteConfig,
+    ring: "Ring",
+    version: tracking.Version,
+    champion: tracking.Version | None,
+) -> PromoteResult:
+    """Hold the contest; again where another process has promoted another version meanwhile."""
+    for _ in range(_TRIES):
+        contest = _contest(config, ring, version, champion)
+        if not contest.verdict.accepted:
+            return _conclude(config, "not promoted", ring, version, champion, contest)
+        if tracking.claim_alias(version, config.alias, champion):
+            _crown(version, champion)
+            return _conclude(config, "promoted", ring, version, champion, contest)
+        champion = tracking.find_alias(config.name, config.alias)
+        now = "none" if champion is None else str(champion.number)
+        logger.warning("meanwhile version %s became %s: compared again", now, config.alias)
+    return _conclude(config, "overtaken", ring, version, champion, contest)
+
+
+def _contest(
+    config: PromoteConfig,
+    ring: "Ring",
+    version: tracking.Version,
+    champion: tracking.Version | None,
+) -> "Contest":
+    from decloud_lib.learning.contest import BrokenChampionError, hold_contest
+    from decloud_lib.learning.evidence import EVALUATION_TAG
+
+    before = None if champion is None else champion.tags.get(EVALUATION_TAG)
+    if champion is not None and before not in (None, ring.fingerprint):
+        text = "%s was promoted on another evaluation set (%.12s); all are scored anew on %.12s"
+        logger.info(text, champion.uri, before, ring.fingerprint)
+    try:
+        return hold_contest(ring, version, champion)
+    except BrokenChampionError as error:
+        if not config.replace_broken:
+            raise
+        logger.warning("%s: compared with the baseline alone", error)
+        return hold_contest(ring, version, None)
+
+
+def _crown(version: tracking.Version, champion: tracking.Version | None) -> None:
+    """Keep the way back."""
+    from decloud_lib.learning.evidence import PREVIOUS_TAG
+
+    before = "none" if champion is None else str(champion.number)
+    tracking.set_tags(version, {PREVIOUS_TAG: before})
+    if champion is not None:
+        tracking.point_alias(champion, FORMER)
+    tracking.drop_alias(version, CHALLENGER)
+
+
+def _conclude(
+    config: PromoteConfig,
+    outcome: "Outcome",
+    ring: "Ring",
+    version: tracking.Version,
+    champion: tracking.Version | None,
+    contest: "Contest",
+) -> PromoteResult:
+    """Write the evidence to where people and programs look for it."""
+    from decloud_lib.learning.evidence import Evidence
+
+    number = None if champion is None else champion.number
+    evidence = Evidence(outcome, config.name, version.number, number, ring, contest)
+    tracking.set_tags(version, evidence.tags())
+    with tracking.open_run("", run_id=config.run_id) as run:
+        for item in ring.sets:
+            run.log_dataset(item.uri, item.name, item.fingerprint, "test")
+        for name, text in evidence.files().items():
+            run.log_text(text, f"promotion/{name}")
+    if config.output is not None:
+        for name, text in evidence.files().items():
+            storage.write_bytes(storage.join(config.output, name), text.encode())
+    for check in contest.verdict.checks:
+        logger.info("%s: %s (%s)", check.word, check.rule, check.found)
+    return _result(config, outcome, version, evidence.reason)
+
+
+def _result(
+    config: PromoteConfig, outcome: "Outcome", version: tracking.Version, reason: str
+) -> PromoteResult:
+    now = tracking.find_alias(config.name, config.alias)
+    number = None if now is None else now.number
+    logger.info("%s, of run %s: %s", version.uri, config.run_id, outcome)
+    return PromoteResult(outcome, version.uri, version.number, number, reason, config.output)
+
+
+def _check_folder(config: PromoteConfig) -> None:
+    """Check that the folder is of the run: what is promoted is what the run recorded."""
     from decloud_lib.learning.publish import RESULT, read_record
 
     if storage.stat(storage.join(config.savedmodel, RESULT)) is None:
@@ -78,38 +238,11 @@ def promote(config: PromoteConfig) -> PromoteResult:
             f"{config.savedmodel} was made by MLflow run {record.run_id}, not by {config.run_id}; "
             f"give the run that made it"
         )
-    scores = _scores(config.scores)
+
+
+def _origin(config: PromoteConfig) -> dict[str, str]:
+    """Return the tags that say where a version comes from."""
     tags = {"code_version": manifest.code_version(), "savedmodel": config.savedmodel}
-    tags |= {f"score.{name}": f"{value:.6g}" for name, value in scores.items()}
     if config.fingerprint is not None:
         tags |= fingerprint.read(config.fingerprint).tags(config.fingerprint)
-    version = tracking.register(config.run_id, config.name, config.alias, tags).number
-    uri = f"models:/{config.name}@{config.alias}"
-    logger.info("%s is version %d, of run %s", uri, version, config.run_id)
-    return PromoteResult(uri, version)
-
-
-def _scores(uri: str | None) -> dict[str, float]:
-    """Return the network's scores, after all scores of the file have been looked at."""
-    if uri is None:
-        return {}
-    found: Any = None
-    try:
-        found = json.loads(storage.read_text(uri))["scores"]
-        network = found[_NETWORK]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"{uri}: not the scores of a network (found {_shown(found)}); "
-            f"expected scores.json of `decloud evaluate --savedmodel`"
-        ) from error
-    wrong = [name for name, value in network.items() if math.isnan(value)]
-    if wrong or not network:
-        raise ConfigError(
-            f"{uri}: the network's {', '.join(wrong) or 'scores'} is no number; it is not "
-            f"promoted: look at its training curve in MLflow"
-        )
-    return dict(network)
-
-
-def _shown(found: object) -> str:
-    return ", ".join(sorted(found)) if isinstance(found, Mapping) else "no table of scores"
+    return tags
