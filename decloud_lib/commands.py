@@ -209,8 +209,17 @@ STAGES = {
     ),
     "promote": StageCommand(
         "decloud_lib.stages.promote:PromoteConfig:promote",
-        "Register a SavedModel in MLflow and set its alias.",
-        "decloud promote --savedmodel models/NAME --run-id RUN --name decloud --alias champion",
+        "Register a network and make it the champion if it is better, on evidence.",
+        "decloud promote --savedmodel models/NAME --run-id RUN --test-records samples/os2/test \\\n"
+        "  --policy policy.yaml --output promotion",
+        "The network, the champion and the baseline of the policy are scored on the same samples; "
+        "docs/promotion.md has the rules. Status 4 when the rules kept the champion; --json prints "
+        "outcome and reason. Without --test-records the version is registered as challenger.",
+    ),
+    "rollback": StageCommand(
+        "decloud_lib.stages.rollback:RollbackConfig:rollback",
+        "Go back to the champion before this one.",
+        "decloud rollback --name decloud",
     ),
     "reconstruct": StageCommand(
         "decloud_lib.stages.reconstruct:ReconstructConfig:reconstruct",

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from decloud_lib import storage
+from decloud_lib import storage, tracking
 from decloud_lib.cli import configure_logging
 from decloud_lib.stages import PrepareResult
+from decloud_lib.stages.promote import PromoteResult
 from decloud_lib.stages.quarantine import list_records
 
 logger = logging.getLogger(__name__)
@@ -169,6 +170,37 @@ def write_scores(
         for method, values in scores.items()
     )
     _write(table, f"<table><caption>{n} patches</caption><tr><th></th>{heads}</tr>{rows}</table>")
+
+
+def write_promotion(
+    metrics: Artifact, page: Artifact, summary: Artifact, result: PromoteResult
+) -> None:
+    """Show why a network was promoted, or not: the gains, all tables, the rules with their results.
+
+    Parameters
+    ----------
+    metrics
+        Metrics artifact.
+    page
+        HTML artifact.
+    summary
+        Markdown artifact.
+    result
+        What the promotion returned; its evidence is read from MLflow.
+    """
+    shown = {"promoted": float(result.outcome in ("promoted", "already champion"))}
+    texts = dict.fromkeys(("html", "md"), f"{result.model_uri}: {result.outcome}, {result.reason}")
+    if result.outcome not in ("registered", "already champion"):
+        files = {kind: f"promotion/promotion.{kind}" for kind in ("json", *texts)}
+        found = {kind: tracking.read_text(result.run_id, name) for kind, name in files.items()}
+        texts = {kind: found[kind] for kind in texts}
+        gains = (item for item in json.loads(found["json"])["gains"] if not item["cover"])
+        for gain in gains:
+            for name in ("mean", "low", "high"):
+                shown[f"gain/{gain['against']}/{name}"] = gain["difference"][name]
+    write_metrics(metrics, {name: value for name, value in shown.items() if value is not None})
+    _write(page, texts["html"])
+    _write(summary, texts["md"])
 
 
 def write_outcome(summary: Artifact, pipeline: str, state: str, message: str | None = None) -> None:

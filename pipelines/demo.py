@@ -102,6 +102,7 @@ class _Trained:
     model_uri: str
     run_id: str
     scores: dict[str, Any]
+    promotion: str
 
 
 @dataclass(frozen=True)
@@ -297,7 +298,9 @@ def _train(demo: _Demo) -> _Trained:
         ref.metadata["run_id"] for ref in finished.artifacts() if "run_id" in ref.metadata
     )
     scores = json.loads(storage.read_bytes(demo.at("scores", "scores.json")))
-    return _Trained(str(finished.output), str(run_id), scores)
+    found = json.loads(storage.read_bytes(demo.at("scores", "promotion", "promotion.json")))
+    promotion = f"{found['outcome']}: {found['reason']}"
+    return _Trained(str(finished.output), str(run_id), scores, promotion)
 
 
 def _reconstruct(demo: _Demo, chosen: Cover, model_uri: str) -> _Rebuilt:
@@ -345,6 +348,7 @@ def _summarise(
         reconstruction=rebuilt.image,
         series=rebuilt.series,
         model_uri=trained.model_uri,
+        promotion=trained.promotion,
         mlflow_tracking_uri=os.environ["MLFLOW_TRACKING_URI"],
         mlflow_run_id=trained.run_id,
         bucket=demo.root,

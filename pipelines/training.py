@@ -6,7 +6,7 @@ from components.doctor import doctor
 from components.evaluate import evaluate
 from components.promote import promote
 from components.train import train
-from pipelines.resources import EVALUATE, REGISTER, SMALL, TRAIN, sized
+from pipelines.resources import EVALUATE, SMALL, TRAIN, sized
 
 
 @dsl.pipeline(name="training", description="Samples to a scored and registered network.")
@@ -54,10 +54,11 @@ def training(
     run_name: str = "",
     name: str = "decloud",
     alias: str = "champion",
+    policy: str = "",
     fingerprint: str = "",
     overwrite: bool = False,
 ) -> str:
-    """Train, evaluate on held-out samples and register; returns the registered model's URI.
+    """Train, evaluate on held-out samples, register and promote; returns the new version's URI.
 
     Parameters
     ----------
@@ -146,7 +147,9 @@ def training(
     name
         Name of the registered model.
     alias
-        Alias that shall point to the new version.
+        Alias of the version in use, which a better network takes over.
+    policy
+        Rules of promotion; empty: those shipped.
     fingerprint
         What the network is made from, for the tags of the version; empty: not known.
     overwrite
@@ -210,10 +213,14 @@ def training(
     registered = promote(
         savedmodel=trained.outputs["savedmodel"],
         run_id=trained.outputs["run_id"],
-        scores=scored.outputs["Output"],
+        test_records=test_records,
+        policy=policy,
+        output=f"{scores}/promotion",
         name=name,
         alias=alias,
         fingerprint=fingerprint,
+        batch_size=batch_size_valid,
+        skip_damaged=skip_damaged,
         overwrite=overwrite,
     )
-    return sized(registered, REGISTER).outputs["Output"]
+    return sized(registered.after(scored), EVALUATE).outputs["Output"]

@@ -120,6 +120,7 @@ def _links(summary: Summary) -> list[Link]:
         Link("Reconstructed image (COG)", summary.reconstruction),
         *(Link("Series", uri) for uri in summary.series),
         Link("Registered model", summary.model_uri),
+        Link("Promotion", summary.promotion),
         Link("MLflow", summary.mlflow_tracking_uri),
         Link("MLflow run", summary.mlflow_run_id),
         Link("Data", summary.bucket),

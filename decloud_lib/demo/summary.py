@@ -40,6 +40,8 @@ class Summary(BaseModel):
     reconstruction: str
     series: tuple[str, ...]
     model_uri: str
+    promotion: str = ""
+    """Whether the network became the champion, and why."""
     mlflow_tracking_uri: str
     mlflow_run_id: str
     bucket: str

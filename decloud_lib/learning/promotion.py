@@ -182,6 +182,6 @@ def _beats_baseline(policy: Policy, gains: Sequence[Gain]) -> Check:
 def _shown(policy: Policy, gain: Gain, needed: str) -> str:
     found, unit = gain.difference, _UNITS.get(policy.metric, "")
     return (
-        f"{policy.metric} {found.mean:+.4g}{unit}, surely {found.low:+.4g} to {found.high:+.4g}, "
-        f"on {found.n} samples; needed {needed}"
+        f"{policy.metric} {found.mean:+.4g}{unit}, {policy.confidence:.0%} interval "
+        f"{found.low:+.4g} to {found.high:+.4g}, on {found.n} samples; needed {needed}"
     )

@@ -70,6 +70,8 @@ class PromoteResult:
     model_uri: str
     """`models:/NAME/VERSION` of the network."""
     version: int
+    run_id: str
+    """MLflow run that trained it, and that holds the evidence in its folder `promotion`."""
     champion: int | None
     """Version in use now."""
     reason: str
@@ -221,7 +223,9 @@ def _result(
     now = tracking.find_alias(config.name, config.alias)
     number = None if now is None else now.number
     logger.info("%s, of run %s: %s", version.uri, config.run_id, outcome)
-    return PromoteResult(outcome, version.uri, version.number, number, reason, config.output)
+    return PromoteResult(
+        outcome, version.uri, version.number, config.run_id, number, reason, config.output
+    )
 
 
 def _check_folder(config: PromoteConfig) -> None:

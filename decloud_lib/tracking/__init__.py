@@ -13,7 +13,7 @@ from decloud_lib.tracking.registry import (
     register,
     set_tags,
 )
-from decloud_lib.tracking.runs import Run, Tensors, has_run, metric_curves, open_run
+from decloud_lib.tracking.runs import Run, Tensors, has_run, metric_curves, open_run, read_text
 from decloud_lib.tracking.server import TrackingError, reach, tracking_uri, vanishes
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "open_run",
     "point_alias",
     "reach",
+    "read_text",
     "register",
     "set_tags",
     "tracking_uri",

@@ -131,7 +131,7 @@ def drop_alias(version: Version, alias: str) -> None:
 
 
 def claim_alias(
-    version: Version, alias: str, expected: Version | None, settle_s: float = SETTLE_S
+    version: Version, alias: str, expected: Version | None, settle_s: float | None = None
 ) -> bool:
     """Point an alias at a version, if it still points at what was compared with.
 
@@ -148,7 +148,7 @@ def claim_alias(
     expected
         What it pointed at before; None for nothing.
     settle_s
-        How long to wait, seconds.
+        How long to wait, seconds; default: `SETTLE_S`.
 
     Returns
     -------
@@ -158,7 +158,7 @@ def claim_alias(
     if _aliases(version.name).get(alias) != before:
         return False
     point_alias(version, alias)
-    time.sleep(settle_s)
+    time.sleep(SETTLE_S if settle_s is None else settle_s)
     return _aliases(version.name).get(alias) == version.number
 
 

@@ -190,6 +190,18 @@ def has_run(run_id: str) -> bool:
         raise
 
 
+def read_text(run_id: str, name: str) -> str:
+    """Return a text that was recorded as an artifact of a run.
+
+    Raises
+    ------
+    TrackingError
+        There is no such run or text.
+    """
+    with calling():
+        return str(connect().artifacts.load_text(f"runs:/{run_id}/{name}"))
+
+
 def metric_curves(run_id: str) -> dict[str, list[tuple[float, float]]]:
     """Return the curves of a run: metric name -> (epoch, value) of each step, in order.
 
