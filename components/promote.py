@@ -16,6 +16,7 @@ def promote(
     metrics: Output[Metrics],
     page: Output[HTML],
     summary: Output[Markdown],
+    card: Output[HTML],
     test_records: list[str] = [],
     policy: Optional[str] = None,
     name: str = "decloud",
@@ -79,4 +80,5 @@ def promote(
     result = stage.promote(config)
     task.point(registered, savedmodel, model_uri=result.model_uri, outcome=result.outcome)
     task.write_promotion(metrics, page, summary, result)
+    task.write_card(card, result.run_id)
     return result.model_uri

@@ -216,6 +216,11 @@ STAGES = {
         "docs/promotion.md has the rules. Status 4 when the rules kept the champion; --json prints "
         "outcome and reason. Without --test-records the version is registered as challenger.",
     ),
+    "card": StageCommand(
+        "decloud_lib.stages.card:CardConfig:card",
+        "Show the card of a registered network: data, places, scores, limits, contract.",
+        "decloud card --model models:/decloud@champion --output card",
+    ),
     "rollback": StageCommand(
         "decloud_lib.stages.rollback:RollbackConfig:rollback",
         "Go back to the champion before this one.",

@@ -203,6 +203,19 @@ def write_promotion(
     _write(summary, texts["md"])
 
 
+def write_card(card: Artifact, run_id: str) -> None:
+    """Show the card that the promotion wrote.
+
+    Parameters
+    ----------
+    card
+        HTML artifact.
+    run_id
+        MLflow run that trained the network.
+    """
+    _write(card, tracking.read_text(run_id, "card/card.html"))
+
+
 def write_outcome(summary: Artifact, pipeline: str, state: str, message: str | None = None) -> None:
     """Show how a run ended and what to do; log it too.
 

@@ -83,7 +83,7 @@ class Analysis:
         return _result(out, done)
 
 
-def render(title: str, parts: Sequence[Part]) -> str:
+def render(title: str, parts: Sequence[Part], *, with_files: bool = True) -> str:
     """Return one HTML page that needs nothing beside it: pictures are in it.
 
     Parameters
@@ -92,12 +92,18 @@ def render(title: str, parts: Sequence[Part]) -> str:
         Heading.
     parts
         In the order in which they are shown.
+    with_files
+        Name the files that lie beside the page.
     """
     name = "templates/report.html.j2"
     template = resources.files("decloud_lib.analysis").joinpath(name).read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     page: str = environment.from_string(template).render(
-        title=title, parts=parts, version=__version__, made=datetime.now(UTC)
+        title=title,
+        parts=parts,
+        version=__version__,
+        made=datetime.now(UTC),
+        with_files=with_files,
     )
     return page
 

@@ -106,7 +106,7 @@ class Evidence:
     def _page(self) -> str:
         found = self.contest.scores
         shown = {
-            f"{self._title}": self._check_rows(),
+            f"{self._title}": self.check_rows(),
             f"What it gains, {self.ring.policy.metric}; positive is better": self._gain_rows(),
             "By class": tables.class_rows(found),
         }
@@ -115,7 +115,7 @@ class Evidence:
     def _markdown(self) -> str:
         parts = [
             f"**{self._title}**",
-            tables.markdown_rows(self._check_rows()),
+            tables.markdown_rows(self.check_rows()),
             tables.markdown_rows(self._gain_rows()),
             tables.markdown_table(summarise(self.contest.scores), self._n),
         ]
@@ -126,7 +126,8 @@ class Evidence:
         against = "no champion" if self.champion is None else f"champion version {self.champion}"
         return f"{self.name} version {self.version} against {against}: {self.outcome}"
 
-    def _check_rows(self) -> tables.Rows:
+    def check_rows(self) -> tables.Rows:
+        """Return the rules with their results; the first row names the columns."""
         checks = self.contest.verdict.checks
         return [("rule", "result", "found"), *((c.rule, c.word, c.found) for c in checks)]
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from decloud_lib import fingerprint, manifest, storage, tracking
 from decloud_lib.config import StageConfig
 from decloud_lib.errors import ConfigError, ModelFolderError
+from decloud_lib.stages.card import write_card
 
 if TYPE_CHECKING:
     from decloud_lib.learning.contest import Contest, Ring
@@ -133,6 +134,7 @@ def promote(config: PromoteConfig) -> PromoteResult:
         tracking.drop_alias(version, CHALLENGER)
         return _result(config, "already champion", version, "it is the version in use")
     if ring is None:
+        write_card(version, config.savedmodel, None)
         return _result(config, "registered", version, "no evaluation set was given")
     return _decide(config, ring, version, champion)
 
@@ -212,6 +214,7 @@ def _conclude(
     if config.output is not None:
         for name, text in evidence.files().items():
             storage.write_bytes(storage.join(config.output, name), text.encode())
+    write_card(version, config.savedmodel, evidence)
     for check in contest.verdict.checks:
         logger.info("%s: %s (%s)", check.word, check.rule, check.found)
     return _result(config, outcome, version, evidence.reason)

@@ -1,6 +1,6 @@
 """Experiments, runs and registered models in MLflow; the only package that imports it."""
 
-from decloud_lib.tracking.models import is_tracked, model_folder
+from decloud_lib.tracking.models import is_tracked, model_folder, resolve_version
 from decloud_lib.tracking.registry import (
     Version,
     claim_alias,
@@ -36,6 +36,7 @@ __all__ = [
     "reach",
     "read_text",
     "register",
+    "resolve_version",
     "set_tags",
     "tracking_uri",
     "vanishes",

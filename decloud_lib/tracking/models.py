@@ -68,7 +68,7 @@ def _resolve(uri: str) -> tuple[str, str]:
         elif rest.startswith(_LOGGED) and "/" not in rest and "@" not in rest:
             source, digest = uri, client().get_logged_model(rest).tags.get(registry.DIGEST_TAG)
         else:
-            version = _version(uri, rest)
+            version = resolve_version(uri)
             source, digest = version.uri, version.digest
     if digest is None:
         raise ModelFolderError(
@@ -78,10 +78,20 @@ def _resolve(uri: str) -> tuple[str, str]:
     return source, digest
 
 
-def _version(uri: str, rest: str) -> registry.Version:
+def resolve_version(uri: str) -> registry.Version:
+    """Return the version that `models:/NAME@ALIAS` or `models:/NAME/VERSION` names.
+
+    Raises
+    ------
+    TrackingError
+        There is none, or the name is no such name.
+    """
+    rest = uri.removeprefix(_REGISTERED)
     name, at, alias = rest.rpartition("@")
     if at:
-        return registry.find_version(name, client().get_model_version_by_alias(name, alias).version)
+        with calling():
+            number = client().get_model_version_by_alias(name, alias).version
+        return registry.find_version(name, int(number))
     name, _, number = rest.rpartition("/")
     if not name or not number.isdecimal():
         raise TrackingError(
