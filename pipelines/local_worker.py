@@ -115,6 +115,40 @@ class TaskLogs(io.TextIOBase):
         self.tell("ended", task=task.name, number=task.number, seconds=seconds, ok=ok)
 
 
+class Containers:
+    """Runs tasks in containers, in place of kfp's own function.
+
+    That one lets the engine remove a container as it ends, and takes one that is gone already for a
+    success: a failure could be lost. And it leaves the containers of an interrupted run at work.
+    """
+
+    def __init__(self) -> None:
+        self._running: set[Any] = set()
+
+    def run(
+        self, client: Any, image: str, command: list[str], volumes: dict[str, Any], **settings: Any
+    ) -> int:
+        """Run a container to its end, print what it says and return its exit status."""
+        container = client.containers.run(image, command, detach=True, volumes=volumes, **settings)
+        self._running.add(container)
+        try:
+            print(f"Image {image}, {container.attrs['Image']}")  # noqa: T201, kfp takes it as the log
+            for part in container.logs(stream=True):
+                print(part.decode(errors="replace"), end="")  # noqa: T201
+            return int(container.wait()["StatusCode"])
+        finally:
+            self._running.discard(container)
+            container.remove(force=True)
+
+    def stop(self) -> None:
+        """Remove the containers that still run."""
+        for container in tuple(self._running):
+            container.remove(force=True)
+
+
+_containers = Containers()
+
+
 def main() -> None:
     """Run one pipeline as the parent orders it."""
     order = json.loads(sys.stdin.readline())
@@ -141,6 +175,9 @@ def _run(order: dict[str, Any]) -> dict[str, Any]:
 
     runner: local.SubprocessRunner | local.DockerRunner
     if order["runner"] == "docker":
+        from kfp.local import docker_task_handler
+
+        docker_task_handler.run_docker_container = _containers.run
         runner = local.DockerRunner(**order["docker"])
     else:
         runner = local.SubprocessRunner(use_venv=False)
@@ -157,8 +194,11 @@ def _plain(value: Any) -> Any:
 
 
 def _stop(_number: int, _frame: Any) -> None:
-    # The tasks got the same signal and clean up; the runner must not start the next one.
-    os._exit(130)
+    # Processes got the same signal and clean up; the runner must not start the next task.
+    try:
+        _containers.stop()
+    finally:
+        os._exit(130)
 
 
 def _stop_with_parent() -> None:

@@ -6,6 +6,9 @@ steps then run without containers, and give the same.
 
 import json
 import re
+import signal
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -19,7 +22,7 @@ from kfp import dsl
 
 from components import images
 from decloud_lib import storage
-from pipelines.compile import PIPELINES
+from pipelines.compile import PIPELINES, compile_to
 from pipelines.local import run_local
 from pipelines.runs import DockerOptions, PipelineError, PipelineRun
 from tests import servers
@@ -152,7 +155,7 @@ def pixels(uri: str, folder: Path) -> tuple[np.ndarray, Any]:
 def test_each_task_ran_in_a_container_of_its_image(done):
     for run in done.runs.values():
         for task in run.tasks:
-            found = re.search(r"Found image '(.*)'", task.log.read_text())
+            found = re.search(r"^Image (\S+), sha256:", task.log.read_text(), re.MULTILINE)
             assert found, task
             assert found[1] == IMAGE_OF.get(task.name, images.PREPARE), task
             assert task.ok
@@ -237,7 +240,7 @@ def work(place: str, long: int) -> int:
 
 @dsl.pipeline(name="interrupted")
 def interrupted(place: str, long: int) -> int:
-    return work(place=place, long=long).set_retry(2, backoff_duration="1s").outputs["Output"]
+    return work(place=place, long=long).outputs["Output"]
 
 
 @pytest.mark.parametrize(("kills", "ends_well"), [(1, True), (3, False)])
@@ -256,6 +259,7 @@ def test_a_killed_container_is_tried_again_and_not_for_ever(
             tmp_path / "runs",
             runner="docker",
             docker=options,
+            retries=2,
         )
 
     if ends_well:
@@ -269,13 +273,46 @@ def test_a_killed_container_is_tried_again_and_not_for_ever(
     assert len(killed) == kills
 
 
+_RUN = """
+import json, sys
+from pathlib import Path
+from pipelines.local import run_local
+from pipelines.runs import DockerOptions
+package, place, folder, environment = sys.argv[1:]
+options = DockerOptions(environment=json.loads(environment), user="10001:10001")
+run_local(Path(package), {"place": place, "long": 9}, Path(folder), runner="docker", docker=options)
+"""
+
+
+def test_an_interrupted_run_leaves_no_container_at_work(engine, options, cluster, tmp_path):
+    place = f"{cluster.bucket}/stopped"
+    package = compile_to(interrupted, tmp_path / "interrupted.yaml")
+    arguments = (str(package), place, str(tmp_path), json.dumps(options.environment))
+    with subprocess.Popen([sys.executable, "-W", "ignore", "-c", _RUN, *arguments]) as process:
+        until = time.monotonic() + 300
+        while not storage.exists(f"{place}/attempt-1"):
+            assert time.monotonic() < until
+            time.sleep(0.2)
+        assert of_task(engine, place)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) != 0
+
+    assert of_task(engine, place) == []
+
+
+def of_task(engine: Any, place: str) -> list[Any]:
+    """Return the containers that work at a place."""
+    found = engine.containers.list(filters={"ancestor": images.PREPARE})
+    return [container for container in found if place in json.dumps(container.attrs["Args"])]
+
+
 def kill(engine: Any, place: str, kills: int, killed: list[str]) -> None:
     """Kill the container of each attempt when it has begun its work."""
     until = time.monotonic() + 300
     while len(killed) < kills and time.monotonic() < until:
         if storage.exists(f"{place}/attempt-{len(killed) + 1}"):
-            for container in engine.containers.list(filters={"ancestor": images.PREPARE}):
-                if place in json.dumps(container.attrs["Args"]) and container.id not in killed:
+            for container in of_task(engine, place):
+                if container.id not in killed:
                     container.kill()
                     killed.append(container.id)
         time.sleep(0.2)
