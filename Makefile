@@ -47,7 +47,7 @@ compile: $(READY) ## Kubeflow pipelines as YAML in build/pipelines
 	$(BIN)/decloud compile --out build/pipelines
 
 lock: ## pin requirements/*.in again (needs uv)
-	cd requirements && uv pip compile all.in $(LOCK_OPTIONS) -o all.lock && for name in prepare train train-gpu mlflow build; do uv pip compile $$name.in -c all.lock $(LOCK_OPTIONS) -o $$name.lock || exit; done
+	cd requirements && uv pip compile all.in $(LOCK_OPTIONS) -o all.lock && for name in prepare train train-gpu retrain mlflow build; do uv pip compile $$name.in -c all.lock $(LOCK_OPTIONS) -o $$name.lock || exit; done
 	cd requirements && uv pip compile task.in --no-deps -c all.lock $(LOCK_OPTIONS) -o task.lock
 
 images: ## build the images for CPUs; TARGETS="train-gpu infer-gpu" builds those

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Build images: decloud:prepare, decloud:train, decloud:infer and decloud:mlflow, or those named.
+# Build images: decloud:prepare, train, infer, retrain and mlflow, or those named.
 #
 #   docker/build.sh                       the images for CPUs, as the profile "local" names them
 #   docker/build.sh train-gpu infer-gpu   targets of the Dockerfile
@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 name=${NAME:-decloud}
-[ $# -gt 0 ] || set -- prepare train infer mlflow
+[ $# -gt 0 ] || set -- prepare train infer retrain mlflow
 version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' decloud_lib/__init__.py)
 revision=$(git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null || echo unknown)
 
@@ -27,6 +27,7 @@ declare -A about=(
   [prepare]="all steps in which no network runs" [train]="networks on a CPU"
   [train-gpu]="networks on NVIDIA GPUs" [infer]="reconstruction with the Orfeo ToolBox, on a CPU"
   [infer-gpu]="reconstruction with the Orfeo ToolBox, on NVIDIA GPUs"
+  [retrain]="compares, submits pipelines and follows them"
   [mlflow]="MLflow tracking server, with PostgreSQL and S3"
 )
 for target in "$@"; do

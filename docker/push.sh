@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Push images that docker/build.sh made, and write the part of a profile that names them by digest.
 #
-#   docker/push.sh registry.example.org/decloud                     prepare, train, infer, mlflow
+#   docker/push.sh registry.example.org/decloud                     all for CPUs
 #   docker/push.sh registry.example.org/decloud train-gpu infer-gpu
 #   DRY_RUN=1 docker/push.sh ...                                    say what would be pushed
 #
@@ -18,7 +18,7 @@ name=${NAME:-decloud}
 registry=${1:-}
 [ -n "$registry" ] || stop "no registry: docker/push.sh REGISTRY [TARGET...], make push REGISTRY=..."
 shift
-[ $# -gt 0 ] || set -- prepare train infer mlflow
+[ $# -gt 0 ] || set -- prepare train infer retrain mlflow
 
 label() { docker image inspect --format "{{index .Config.Labels \"$2\"}}" "$1"; }
 
@@ -48,7 +48,7 @@ for target in "$@"; do
   docker push --quiet "$place" >/dev/null
   digest=$(docker image inspect --format '{{join .RepoDigests "\n"}}' "$place" | grep -F "$registry/$target@" | tail -1)
   case $target in
-    mlflow) echo "push: $digest: put it into images: of an overlay (k8s/overlays)" ;;
+    mlflow | retrain) echo "push: $digest: put it into images: of an overlay (k8s/overlays)" ;;
     *) lines+=$'\n'"  ${target%-gpu}: $digest" ;;
   esac
 done

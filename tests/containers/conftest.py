@@ -15,7 +15,7 @@ from decloud_lib import storage
 from tests import servers
 
 MLFLOW = "decloud:mlflow"
-IMAGES = {images.PREPARE, images.TRAIN, images.INFER, MLFLOW}
+IMAGES = {images.PREPARE, images.TRAIN, images.INFER, "decloud:retrain", MLFLOW}
 BASE = Path(__file__).parents[2] / "k8s" / "base"
 
 #: A container as the restricted profile of Kubernetes would have it.
@@ -122,7 +122,7 @@ def _tracking_server(
 
 
 def _await_health(running: Any, url: str) -> None:
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 600
     while True:
         try:
             servers.call(url)

@@ -25,7 +25,8 @@ def run(engine: Any, hardened: dict[str, Any], image: str, *command: str) -> str
 _LOOK = """
 import importlib.util as u, json, os, pathlib
 modules = [name for name in json.loads(os.environ["NAMES"]) if u.find_spec(name)]
-plain = [n for n in modules if not pathlib.Path(u.cache_from_source(u.find_spec(n).origin)).is_file()]
+compiled = {n: pathlib.Path(u.cache_from_source(u.find_spec(n).origin)) for n in modules}
+plain = [name for name, path in compiled.items() if not path.is_file()]
 print(json.dumps([os.getuid(), modules, plain]))
 """
 
@@ -41,6 +42,14 @@ def test_an_image_runs_without_root_with_what_it_needs_and_nothing_else(engine, 
     assert without_bytecode == []
     extra = {images.PREPARE: 0, images.TRAIN: 1, images.INFER: 2}[image]
     assert found == [*needed, *others[:extra]]
+
+
+def test_the_image_that_retrains_can_submit_a_pipeline(engine, hardened):
+    told = run(engine, hardened, "decloud:retrain", "decloud", "submit", "--help")
+    assert "Run a pipeline on a Kubeflow host" in told
+    assert "--if-changed" in run(
+        engine, hardened, "decloud:retrain", "decloud", "retrain", "--help"
+    )
 
 
 @pytest.mark.parametrize("image", [images.PREPARE, images.INFER])
@@ -76,7 +85,7 @@ def test_wrong_input_ends_with_status_2_and_one_line(engine, hardened):
     assert len(text.splitlines()) == 1
 
 
-@pytest.mark.parametrize("image", [*OURS, "decloud:mlflow"])
+@pytest.mark.parametrize("image", [*OURS, "decloud:retrain", "decloud:mlflow"])
 def test_labels_say_what_the_image_is_and_what_it_was_made_from(engine, image):
     labels = engine.images.get(image).labels
     name = "org.opencontainers.image."
@@ -87,7 +96,7 @@ def test_labels_say_what_the_image_is_and_what_it_was_made_from(engine, image):
     assert len(labels[name + "revision"].removesuffix("-dirty")) == 40
 
 
-@pytest.mark.parametrize("image", [*OURS, "decloud:mlflow"])
+@pytest.mark.parametrize("image", [*OURS, "decloud:retrain", "decloud:mlflow"])
 def test_an_image_holds_no_secret(engine, platform, image):
     attributes = json.dumps(engine.images.get(image).attrs["Config"])
 

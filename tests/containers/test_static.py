@@ -34,7 +34,7 @@ TARGETS = {
     "infer-gpu": ("toolbox-gpu", "train-gpu"),
 }
 """Images of our code, the stage that each stands on, and the lock of its packages."""
-IMAGES = [*TARGETS, "mlflow"]
+IMAGES = [*TARGETS, "retrain", "mlflow"]
 
 
 def stage(target: str) -> list[tuple[str, str]]:
@@ -99,7 +99,7 @@ def test_an_image_adds_only_our_code_to_the_layers_that_others_share(target, bas
 def test_an_image_for_preparation_has_no_network_and_only_the_inferring_ones_the_toolbox():
     for target in IMAGES:
         made = " ".join(rest for _, rest in lineage(target))
-        assert ("train.lock" in made or "train-gpu.lock" in made) == target.startswith(
+        assert ("/train.lock" in made or "/train-gpu.lock" in made) == target.startswith(
             ("train", "infer")
         )
         assert ("otb-bin" in made) == target.startswith("infer")
@@ -131,7 +131,11 @@ def test_nothing_ties_the_build_to_one_builder_or_one_machine():
     assert "://" not in DOCKERFILE
     assert {rest.split()[0] for word, rest in instructions() if word == "FROM"} == {
         "python:3.11-slim-bookworm",
-        *(base for base in STAGES if base not in IMAGES and base not in ("package", "module")),
+        *(
+            base
+            for base in STAGES
+            if base not in IMAGES and base not in ("package-with-pipelines", "module")
+        ),
     }
 
 
