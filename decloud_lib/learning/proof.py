@@ -25,6 +25,9 @@ PROTOCOLS: dict[Protocol, str] = {
 }
 _CLEARLY_DB = 0.3
 SCORES = ("psnr_db", "mae", "rmse", "sam_deg")
+CALIBRATION = "inside_90"
+"""Share of the errors inside the interval that should hold 90 % of them; 0.9 is right."""
+_NOMINAL = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Score:
     mask: str
     """Time of the date whose mask hides it; empty where all is hidden."""
     values: Mapping[str, float]
-    """By name, see `SCORES`."""
+    """By name, see `SCORES`; `CALIBRATION` of models that tell how large an error they expect."""
 
 
 def score_series(
@@ -69,11 +72,21 @@ def score_series(
         for protocol in protocols:
             for mask, inputs, hidden in _samples(series, case, protocol, rules):
                 for name, model in models.items():
-                    estimate = model.predict(inputs)[model.contract.outputs[0].tensor][0]
+                    output = model.contract.outputs[0]
+                    given = model.predict(inputs)
+                    estimate = given[output.tensor][0]
                     values = hidden_scores(truth, estimate, hidden)
+                    if output.scale_tensor is not None:
+                        error = np.abs(estimate - truth)[hidden]
+                        values[CALIBRATION] = _inside(error, given[output.scale_tensor][0][hidden])
                     date = series.times[case.target].isoformat()
                     found.append(Score(protocol, name, date, mask, values))
     return found
+
+
+def _inside(error: Array, scale: Array) -> float:
+    """Return the share of errors in the middle 90 % of a Laplace distribution of this scale."""
+    return float(np.mean(error <= -np.log1p(-_NOMINAL) * scale))
 
 
 def _samples(
@@ -121,7 +134,7 @@ def _contaminated(clear: Array, hidden: Array, rng: np.random.Generator) -> Arra
 def summarise(scores: Sequence[Score], reference: str) -> dict[str, dict[str, dict[str, float]]]:
     """Return protocol -> model -> means over the images, and the comparison with a reference.
 
-    Beside the scores: `n` images, `gain_db` the mean difference of PSNR to the reference,
+    Beside the scores and the calibration: `n` images, `gain_db` the mean difference of PSNR to the reference,
     `worst_gain_db` the lowest one of a date, and `share_lower` the share of dates that are more
     than 0.3 dB below it; dates with several masks count once, by their mean.
     """
@@ -132,7 +145,8 @@ def summarise(scores: Sequence[Score], reference: str) -> dict[str, dict[str, di
         table[protocol] = {}
         for model in dict.fromkeys(score.model for score in of_protocol):
             found = [score.values for score in of_protocol if score.model == model]
-            row = {name: float(np.mean([item[name] for item in found])) for name in SCORES}
+            names = [name for name in (*SCORES, CALIBRATION) if name in found[0]]
+            row = {name: float(np.mean([item[name] for item in found])) for name in names}
             by_date = _by_date(of_protocol, model)
             gains = np.array([by_date[date] - base[date] for date in base])
             row |= {
@@ -161,9 +175,10 @@ def csv_table(scores: Sequence[Score]) -> str:
     """Return one line per estimate."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("protocol", "model", "date", "mask", *SCORES))
+    names = (*SCORES, CALIBRATION)
+    writer.writerow(("protocol", "model", "date", "mask", *names))
     for score in scores:
-        values = [f"{score.values[name]:.8g}" for name in SCORES]
+        values = [f"{score.values[name]:.8g}" if name in score.values else "" for name in names]
         writer.writerow((score.protocol, score.model, score.date, score.mask, *values))
     return text.getvalue()
 
@@ -175,14 +190,16 @@ def markdown_table(table: Mapping[str, Mapping[str, Mapping[str, float]]], refer
         title = next(text for name, text in PROTOCOLS.items() if name == protocol)
         lines += [
             f"**{protocol}** ({title}), {next(iter(models.values()))['n']:.0f} images\n",
-            f"| model | PSNR | against {reference} | worst date | lower | MAE | RMSE | SAM |",
-            "|---|" + "---:|" * 7,
+            f"| model | PSNR | against {reference} | worst date | lower | MAE | RMSE | SAM "
+            "| inside 90 % |",
+            "|---|" + "---:|" * 8,
         ]
         for model, row in models.items():
+            inside = f"{row[CALIBRATION]:.0%}" if CALIBRATION in row else ""
             lines.append(
                 f"| {model} | {row['psnr_db']:.2f} | {row['gain_db']:+.2f} "
                 f"| {row['worst_gain_db']:+.2f} | {row['share_lower']:.0%} | {row['mae']:.4f} "
-                f"| {row['rmse']:.4f} | {row['sam_deg']:.2f} |"
+                f"| {row['rmse']:.4f} | {row['sam_deg']:.2f} | {inside} |"
             )
         lines.append("")
     return "\n".join(lines)

@@ -245,10 +245,9 @@ class Fitted(keras.layers.Layer):  # type: ignore[misc]
 
         Returns
         -------
-        `linear` and `estimate`: (N, H, W, B) reflectance; `visible`: (N, H, W, 1) float32,
-        1 where the date shows the ground and is trusted; `seen`: (N, H, W, B) the date less the
-        estimate there, else 0; `features`: see
-        `fit_features`.
+        `linear` and `estimate`: (N, H, W, B) reflectance; `shown` and `visible`: (N, H, W, 1)
+        float32, 1 where the date is not masked, and where it is trusted too; `seen`: (N, H, W, B)
+        the date less the estimate there, else 0; `features`: see `fit_features`.
         """
         scaled = normalise(inputs)
         neighbours = find_neighbours(scaled)
@@ -263,6 +262,7 @@ class Fitted(keras.layers.Layer):  # type: ignore[misc]
         return {
             "linear": linear,
             "estimate": estimate,
+            "shown": visible,
             "visible": trusted,
             "seen": ops.where(trusted > 0.0, scaled["s2_t"] - estimate, 0.0),
             "features": features,

@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 ENTRY_POINTS = "decloud.models"
 _BUILT_IN = tuple(
     f"decloud_lib.models.{module}"
-    for module in ("crga", "fitted", "gapfilling", "meraner", "monthly", "residual")
+    for module in ("crga", "fitted", "gapfilling", "kriging", "meraner", "monthly", "residual")
 )
 
 

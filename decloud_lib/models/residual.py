@@ -4,15 +4,11 @@ Three steps, each in the context of the date itself, so that it carries over to 
 never trained on:
 
 1. `fitted.Fitted`: linear interpolation, corrected by a ridge regression on the visible pixels.
-2. A second regression on the visible pixels, this time on features that are learned (a small
-   network on each pixel; Bertinetto et al., "Meta-learning with differentiable closed-form
-   solvers", 2019). The features do not see the date, so the visible pixels cannot give themselves
-   away.
+2. `kriging.Kriging`: a Gaussian process regression of what is left over there. Its kernel has some
+   weights, with values that are good before any training.
 3. A U-Net that sees the estimates, the masks, radar, and what is left over where the date is
-   visible, and corrects the rest.
-
-The second fit, the mean of what is left over nearby and the U-Net's correction are added with
-weights that start at 0: before training the network equals its start.
+   visible, and corrects the rest. Its last layer starts at 0: before training the network equals
+   its start, the first two steps.
 
 All differences are in units of the error of the first fit on the visible pixels of the sample.
 """
@@ -24,8 +20,9 @@ import keras
 from keras import KerasTensor, ops
 
 from decloud_lib.models.blocks import SharedLayers, join
-from decloud_lib.models.fitted import DATES, OPTICAL_KEYS, RADAR_KEYS, Fitted, usable
+from decloud_lib.models.fitted import DATES, RADAR_KEYS, usable
 from decloud_lib.models.keys import GAP_MASK
+from decloud_lib.models.kriging import KEYS, TARGET, estimate
 from decloud_lib.models.normalise import make_inputs, normalise
 from decloud_lib.models.registry import ModelDefinition, ModelSpec, register
 
@@ -34,14 +31,12 @@ if TYPE_CHECKING:
 
 Tensors = Mapping[str, KerasTensor]
 
-KEYS = (*OPTICAL_KEYS, *RADAR_KEYS)
-TARGET = "s2_t"
-LEARNED_FEATURES = 64
 STRIDE = 4
 NEARBY_PX = (5, 13)
 _NEARBY_PRIOR = 0.1
 """Share of visible pixels in a box at which its mean counts half."""
 _DAYS = 30.0 * 86_400.0
+_LARGEST = 6.0
 _FLOOR = 0.003
 """Smallest unit, reflectance: about the noise of the sensor."""
 _PRIOR_PX = 64.0
@@ -54,16 +49,22 @@ class Context(keras.layers.Layer):  # type: ignore[misc]
         super().__init__(name="context", autocast=False)
 
     def call(
-        self, inputs: dict[str, KerasTensor], fitted: dict[str, KerasTensor]
+        self,
+        inputs: dict[str, KerasTensor],
+        fitted: dict[str, KerasTensor],
+        kriged: dict[str, KerasTensor],
     ) -> dict[str, KerasTensor]:
-        """Return `unit` (N, 1, 1, B), `about` without and `seen` with the date, `visible`."""
+        """Return `unit` (N, 1, 1, B), `about` each pixel, what is `left` where it is `visible`."""
         scaled = normalise(inputs)
-        visible, seen = fitted["visible"], fitted["seen"]
+        visible, seen = kriged["weight"], fitted["seen"]
+        predicted = kriged["predicted"]
         features = fitted["features"]
         # Where little is visible, the change between the dates says how large an error may be.
         change = features[..., 5:9] - features[..., 13:17]
         prior = 0.04 * ops.mean(ops.square(change), axis=(1, 2), keepdims=True)
-        squares = ops.sum(ops.square(seen), axis=(1, 2), keepdims=True) + _PRIOR_PX * prior
+        squares = (
+            ops.sum(ops.square(seen) * visible, axis=(1, 2), keepdims=True) + _PRIOR_PX * prior
+        )
         count = ops.sum(visible, axis=(1, 2), keepdims=True) + _PRIOR_PX
         unit = ops.sqrt(squares / count) + _FLOOR
         linear = fitted["linear"]
@@ -92,6 +93,9 @@ class Context(keras.layers.Layer):  # type: ignore[misc]
             (means[..., :width] - level) / spread,
             _squashed(means[..., width:] / repeated),
             _squashed((fitted["estimate"] - linear) / unit),
+            _squashed(predicted / unit),
+            kriged["unknown"],
+            fitted["shown"] - visible,
             features[..., 1 + 10 * width :] * 20.0,
             *(8.0 * ops.where(part > 0.0, part - 0.6, 0.0) for part in radar),
             *known,
@@ -102,57 +106,32 @@ class Context(keras.layers.Layer):  # type: ignore[misc]
         return {
             "unit": unit,
             "about": ops.concatenate(about, axis=-1),
-            "seen": _squashed(seen / unit) * visible,
+            "left": _squashed((seen - predicted) / unit) * visible,
             "visible": visible,
         }
-
-
-class LearnedFit(keras.layers.Layer):  # type: ignore[misc]
-    """Ridge regression of what is seen on learned features; the penalty is learned."""
-
-    def __init__(self) -> None:
-        super().__init__(name="learned_fit")
-        self.log_penalty = self.add_weight(
-            shape=(), initializer=keras.initializers.Constant(-4.0), name="log_penalty"
-        )
-
-    def call(self, features: KerasTensor, seen: KerasTensor, visible: KerasTensor) -> KerasTensor:
-        """Return (N, H, W, B): what the fit predicts everywhere; 0 where nothing is visible."""
-        flat = (ops.shape(features)[0], -1)
-        x = ops.reshape(features, (*flat, features.shape[-1]))
-        weights = ops.reshape(visible, (*flat, 1))
-        y = ops.reshape(seen, (*flat, seen.shape[-1]))
-        count = ops.sum(weights, axis=1, keepdims=True) + _PRIOR_PX
-        weighted = ops.swapaxes(x * weights, 1, 2)
-        gram = ops.matmul(weighted, x) / count
-        cross = ops.matmul(weighted, y) / count
-        system = gram + ops.exp(self.log_penalty) * ops.eye(x.shape[-1])
-        return ops.reshape(ops.matmul(x, ops.linalg.solve(system, cross)), ops.shape(seen))
 
 
 def residual(spec: ModelSpec) -> keras.Model:
     """Build the network; `spec.width` channels at full resolution."""
     inputs = make_inputs(KEYS)
-    fitted = Fitted()(inputs)
-    context = Context()(inputs, fitted)
-    solved, last = corrections(context, spec.width)
-    estimate, scale = Corrected(solved.shape[-1])(fitted["estimate"], context["unit"], solved, last)
-    return keras.Model(inputs, {TARGET: estimate, f"{TARGET}_scale": scale}, name="residual")
+    fitted, kriged = estimate(inputs)
+    context = Context()(inputs, fitted, kriged)
+    last = corrections(context, spec.width)
+    bands = kriged["scale"].shape[-1]
+    # In units of the sample; 0 before training.
+    corrected = fitted["estimate"] + kriged["predicted"] + context["unit"] * last[..., :bands]
+    scale = kriged["scale"] * ops.exp(ops.clip(last[..., bands:], -_LARGEST, _LARGEST))
+    return keras.Model(inputs, {TARGET: corrected, f"{TARGET}_scale": scale}, name="residual")
 
 
-def corrections(context: Tensors, width: int) -> tuple[KerasTensor, KerasTensor]:
-    """Build what has weights, from what `Context` gives to what `Corrected` takes."""
+def corrections(context: Tensors, width: int) -> KerasTensor:
+    """Build the U-Net, from what `Context` gives to what `Corrected` takes."""
     layers = SharedLayers("he_normal")
-    about, seen, visible = (context[name] for name in ("about", "seen", "visible"))
+    about, left, visible = (context[name] for name in ("about", "left", "visible"))
     pixel = layers.conv("pixel_1", 4 * width, 1, activation="gelu")(about)
     pixel = layers.conv("pixel_2", 2 * width, 1, activation="gelu")(pixel)
-    learned = layers.conv("learned_features", LEARNED_FEATURES, 1, activation="tanh")(pixel)
-    predicted = LearnedFit()(learned, seen, visible)
-    left = keras.layers.Multiply()([keras.layers.Subtract()([seen, predicted]), visible])
     nearby = Nearby()(left, visible)
-    full = layers.conv("full_1", width, 3, activation="gelu")(
-        join([pixel, predicted, left, nearby, seen, visible])
-    )
+    full = layers.conv("full_1", width, 3, activation="gelu")(join([pixel, left, nearby, visible]))
     half = layers.conv("half_1", 4 * width, 3, stride=2, activation="gelu")(full)
     half = layers.conv("half_2", 4 * width, 3, activation="gelu")(half)
     quarter = layers.conv("quarter_1", 6 * width, 3, stride=2, activation="gelu")(half)
@@ -160,11 +139,8 @@ def corrections(context: Tensors, width: int) -> tuple[KerasTensor, KerasTensor]
     up = keras.layers.UpSampling2D(2, name="half_up")(quarter)
     half = layers.conv("half_3", 4 * width, 3, activation="gelu")(join([up, half]))
     up = keras.layers.UpSampling2D(2, name="full_up")(half)
-    full = layers.conv("full_2", 2 * width, 3, activation="gelu")(
-        join([up, full, pixel, predicted])
-    )
-    last = keras.layers.Conv2D(8, 1, kernel_initializer="zeros", name="correction_and_scale")(full)
-    return join([predicted, nearby]), last
+    full = layers.conv("full_2", 2 * width, 3, activation="gelu")(join([up, full, pixel]))
+    return keras.layers.Conv2D(8, 1, kernel_initializer="zeros", name="correction_and_scale")(full)
 
 
 class Nearby(keras.layers.Layer):  # type: ignore[misc]
@@ -185,39 +161,6 @@ class Nearby(keras.layers.Layer):  # type: ignore[misc]
             )
             means.append(total / (count + _NEARBY_PRIOR))
         return ops.concatenate(means, axis=-1)
-
-
-class Corrected(keras.layers.Layer):  # type: ignore[misc]
-    """Adds the corrections, which come in units of the sample, to the start."""
-
-    def __init__(self, solved: int) -> None:
-        """Make one weight for each of the `solved` maps from closed forms."""
-        super().__init__(name="corrected")
-        self.shares = self.add_weight(shape=(solved,), initializer="zeros", name="shares")
-
-    def call(
-        self, start: KerasTensor, unit: KerasTensor, solved: KerasTensor, last: KerasTensor
-    ) -> tuple[KerasTensor, KerasTensor]:
-        """Return the estimate and the scale of its error, (N, H, W, B) reflectance each.
-
-        Parameters
-        ----------
-        start
-            (N, H, W, B) reflectance.
-        unit
-            (N, 1, 1, B) reflectance.
-        solved
-            (N, H, W, K B) corrections from closed forms, in units.
-        last
-            (N, H, W, 2 B) correction of the network, and logarithm of the scale, in units.
-        """
-        bands = start.shape[-1]
-        # Ten times, because the shares go from 0 to about 1 and other weights less far.
-        weighted = solved * (10.0 * self.shares)
-        parts = ops.split(weighted, solved.shape[-1] // bands, axis=-1)
-        correction = last[..., :bands] + sum(parts[1:], parts[0])
-        scale = unit * ops.exp(ops.clip(last[..., bands:], -6.0, 6.0))
-        return start + unit * correction, scale
 
 
 def _squashed(values: KerasTensor) -> KerasTensor:
@@ -258,7 +201,7 @@ register(
         input_keys=KEYS,
         target_keys=(TARGET,),
         stride=STRIDE,
-        # Of the convolutions; both fits look at all visible pixels of a window.
+        # Of the convolutions; what it starts from looks at all visible pixels of a window.
         reach_px=24,
         in_context=True,
         with_scale=True,

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 SCORES = "scores.json"
 REFERENCE = "linear_gap_filling"
-_MODELS = (REFERENCE, "nearest_date", "gapfilling_fitted")
+_MODELS = (REFERENCE, "nearest_date", "gapfilling_fitted", "gapfilling_kriged")
 
 
 class EvaluateSeriesConfig(StageConfig):

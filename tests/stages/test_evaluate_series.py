@@ -40,7 +40,14 @@ def test_models_are_scored_under_each_protocol(tiles: str, tmp_path: Path) -> No
         "partly-hidden-rim-grown",
     }
     for protocol, models in result.scores.items():
-        assert set(models) == {"linear_gap_filling", "nearest_date", "gapfilling_fitted"}
+        assert set(models) == {
+            "linear_gap_filling",
+            "nearest_date",
+            "gapfilling_fitted",
+            "gapfilling_kriged",
+        }
+        assert 0.5 < models["gapfilling_kriged"]["inside_90"] <= 1.0
+        assert "inside_90" not in models["gapfilling_fitted"]
         for row in models.values():
             assert row["n"] == result.dates
             assert 10.0 < row["psnr_db"] < 60.0
@@ -52,7 +59,7 @@ def test_models_are_scored_under_each_protocol(tiles: str, tmp_path: Path) -> No
     assert result.scores["partly-hidden"]["gapfilling_fitted"]["gain_db"] > 0.0
     folder = tmp_path / "scores"
     lines = (folder / "scores.csv").read_text().splitlines()
-    assert len(lines) == 1 + 3 * 4 * result.dates
+    assert len(lines) == 1 + 4 * 4 * result.dates
     assert "| gapfilling_fitted |" in (folder / "scores.md").read_text()
     assert json.loads((folder / "scores.json").read_text())["dates"] == result.dates
     before = (folder / "scores.csv").stat().st_mtime_ns
@@ -84,7 +91,7 @@ def test_a_network_is_scored_beside_the_models(tiles: str, tmp_path: Path) -> No
     config = config_of(tiles, tmp_path, savedmodels=(str(folder),), protocols=("partly-hidden",))
     scores = evaluate_series(config).scores["partly-hidden"]
     np.testing.assert_allclose(
-        scores["mine"]["psnr_db"], scores["gapfilling_fitted"]["psnr_db"], atol=1e-3
+        scores["mine"]["psnr_db"], scores["gapfilling_kriged"]["psnr_db"], atol=1e-3
     )
 
 

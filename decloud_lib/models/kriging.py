@@ -1,0 +1,307 @@
+"""Kriging of what a fit leaves over: a second fit to the visible part of a date, without training.
+
+A regression on few features cannot follow single fields. What it leaves over where the date is
+visible is alike at pixels that changed alike in the other dates, and more so nearby. Gaussian
+process regression (Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006) with a
+kernel of both carries it over to the hidden pixels.
+
+Its cost is held down by landmarks: the estimate is a sum of the kernel functions of every fourth
+pixel (subset of regressors, chapter 8.3.1 there). Windows are cut into overlapping blocks that fade
+into each other, so that the cost grows with the area, and there is no seam.
+
+Haze and shadow that the mask missed would be carried over too, and most of what can be carried over
+lies on the rim of the gap. So the rim counts only as far as it looks clean: haze and shadow change
+the mean of a whole ring of pixels around the gap, which fields do not.
+"""
+
+import math
+
+import keras
+import numpy as np
+from keras import KerasTensor, ops
+
+from decloud_lib.arrays.fitting import RIM_PX
+from decloud_lib.arrays.temporal import RADIUS_PX
+from decloud_lib.models.fitted import OPTICAL_KEYS, RADAR_KEYS, Fitted
+from decloud_lib.models.normalise import make_inputs
+from decloud_lib.models.registry import ModelDefinition, ModelSpec, register
+
+KEYS = (*OPTICAL_KEYS, *RADAR_KEYS)
+TARGET = "s2_t"
+
+BLOCK_PX = 64
+STEP_PX = 32
+SPACING_PX = 4
+_LANDMARKS = BLOCK_PX // SPACING_PX
+_FLOOR = 0.003
+"""Smallest unit, reflectance: about the noise of the sensor."""
+_PRIOR_PX = 64.0
+_PRIOR = 0.2
+"""Error that is expected where little is visible, as a share of the change between the dates around
+it; counts as much as `_PRIOR_PX` visible pixels."""
+_FEW_PX = 20.0
+_LARGEST = 6.0
+_TILT, _LOST = 0.25, 0.08
+"""What makes the rim count half: mean error of its rings, in units, and share of its pixels that
+are not trusted. On the real series, means are 0.05 to 0.2 where the rim is clean and 0.25 to 0.8
+where it is not."""
+_RIM_DOUBT = 0.95
+_VISIBLE_LIGHT = 3
+_JITTER = 1e-2
+
+
+class Kriging(keras.layers.Layer):  # type: ignore[misc]
+    """Gaussian process regression of what is left over; its few weights are those of the kernel.
+
+    The kernel of two pixels is the sum of one of their features, and the product of one of their
+    features and one of their distance. Before any training the weights have sensible values, and
+    the layer is an estimator of its own.
+    """
+
+    def __init__(self, features: int) -> None:
+        """Make the weights of the kernel for pixels with so many features."""
+        super().__init__(name="kriging")
+
+        def weight(name: str, value: float, *shape: int) -> keras.Variable:
+            start = keras.initializers.Constant(value)
+            return self.add_weight(shape=shape, initializer=start, name=name)
+
+        self.log_relevance = weight("log_relevance", 0.0, features)
+        self.log_amplitude = weight("log_amplitude", math.log(0.4), 2)
+        self.log_nearness = weight("log_nearness", 0.0)
+        self.log_reach = weight("log_reach", math.log(12.0 / SPACING_PX))
+        self.log_noise = weight("log_noise", math.log(0.4))
+
+    def call(
+        self,
+        features: KerasTensor,
+        change: KerasTensor,
+        seen: KerasTensor,
+        trusted: KerasTensor,
+        shown: KerasTensor,
+    ) -> dict[str, KerasTensor]:
+        """Estimate what is left over at every pixel.
+
+        Parameters
+        ----------
+        features : (N, H, W, F)
+            Known at every pixel, of any unit.
+        change : (N, H, W, B)
+            Between the dates before and after, reflectance: how large an error may be.
+        seen : (N, H, W, B)
+            The date less its fit, reflectance; 0 where not trusted.
+        trusted, shown : (N, H, W, 1) float32
+            1 where the date may be learned from, and where it is not masked.
+
+        Returns
+        -------
+        `predicted`: (N, H, W, B) reflectance, 0 where nothing is visible for a block around;
+        `scale`: (N, H, W, B) the absolute error that is left to expect, reflectance; `unknown`:
+        (N, H, W, 1), the share of the variance that stays unknown, 0-1; `weight`: (N, H, W, 1), how
+        far the pixel was learned from, 0-1.
+        """
+        height, width = ops.shape(features)[1:3]
+        inside = ops.ones_like(trusted)
+        packed = ops.concatenate([features, change, seen, trusted, shown, inside], axis=-1)
+        bands = seen.shape[-1]
+        rows, cols = _steps(height), _steps(width)
+        missing = [(steps + 1) * STEP_PX - side for steps, side in ((rows, height), (cols, width))]
+        packed = ops.pad(packed, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)))
+        # One row of blocks at a time, which bounds the memory.
+        strips = _overlapping(packed, rows, axis=1)
+        found = ops.map(lambda strip: self._strip(strip, cols, bands), ops.moveaxis(strips, 1, 0))
+        merged = _merged(ops.moveaxis(found, 0, 1), rows, axis=1)[:, :height, :width]
+        merged = merged[..., :-1] / merged[..., -1:]
+        return {
+            "predicted": merged[..., :bands],
+            "scale": merged[..., bands : 2 * bands],
+            "unknown": merged[..., -2:-1],
+            "weight": merged[..., -1:],
+        }
+
+    def _strip(self, strip: KerasTensor, cols: KerasTensor, bands: int) -> KerasTensor:
+        """Return (N, 64, W, 2 B + 3): what is found of all blocks, faded, and the sum of fading."""
+        blocks = ops.moveaxis(_overlapping(strip, cols, axis=2), 2, 1)
+        shape = ops.shape(blocks)
+        flat = ops.reshape(blocks, (-1, BLOCK_PX, BLOCK_PX, blocks.shape[-1]))
+        found = self._blocks(flat, bands)
+        fading = ops.convert_to_tensor(_fading())
+        found = ops.concatenate([found * fading, ops.ones_like(found[..., :1]) * fading], axis=-1)
+        found = ops.reshape(found, (shape[0], shape[1], BLOCK_PX, BLOCK_PX, 2 * bands + 3))
+        return _merged(ops.moveaxis(found, 1, 2), cols, axis=2)
+
+    def _blocks(self, packed: KerasTensor, bands: int) -> KerasTensor:
+        """Return (N, 64, 64, 2 B + 2) of blocks, each on its own, in the order of `call`."""
+        width = packed.shape[-1] - 2 * bands - 3
+        features, change = packed[..., :width], packed[..., width : width + bands]
+        seen = packed[..., width + bands : width + 2 * bands]
+        trusted, shown, inside = (packed[..., index : index + 1 or None] for index in (-3, -2, -1))
+        expected = _PRIOR**2 * _mean(ops.square(change), inside)
+        unit, weights = trust(seen, trusted, shown, inside, expected)
+        size = (-1, BLOCK_PX * BLOCK_PX)
+        kernel, between = self._kernel(features, inside)
+        weighted = ops.swapaxes(kernel * ops.reshape(weights, (*size, 1)), 1, 2)
+        errors = ops.clip(seen / unit, -_LARGEST, _LARGEST)
+        cross = ops.matmul(weighted, ops.reshape(errors, (*size, bands)))
+        noise = ops.exp(self.log_noise)
+        count = _LANDMARKS * _LANDMARKS
+        system = ops.matmul(weighted, kernel) + noise * between + _JITTER * ops.eye(count)
+        inverse = ops.linalg.solve(system, ops.broadcast_to(ops.eye(count), ops.shape(system)))
+        found = ops.matmul(kernel, ops.matmul(inverse, cross))
+        variance = noise * ops.sum(ops.matmul(kernel, inverse) * kernel, axis=-1, keepdims=True)
+        prior = ops.sum(ops.exp(self.log_amplitude))
+        found = ops.reshape(found, (-1, BLOCK_PX, BLOCK_PX, bands)) * unit
+        variance = ops.clip(ops.reshape(variance, (-1, BLOCK_PX, BLOCK_PX, 1)), 0.0, prior)
+        # A Laplace density of this scale has this variance.
+        scale = unit * ops.sqrt((noise + variance) / 2.0)
+        return ops.concatenate([found, scale, variance / prior, weights], axis=-1)
+
+    def _kernel(
+        self, features: KerasTensor, inside: KerasTensor
+    ) -> tuple[KerasTensor, KerasTensor]:
+        """Return the kernel of pixels and landmarks, (N, P, L), and of landmarks, (N, L, L)."""
+        mean = _mean(features, inside)
+        spread = ops.sqrt(_mean(ops.square(features - mean), inside) + 1e-8)
+        scaled = (features - mean) / spread * ops.exp(self.log_relevance)
+        scaled = scaled / math.sqrt(features.shape[-1])
+        first = SPACING_PX // 2
+        chosen = scaled[:, first::SPACING_PX, first::SPACING_PX]
+        pixels, landmarks = (
+            ops.reshape(part, (-1, count, features.shape[-1]))
+            for part, count in ((scaled, BLOCK_PX**2), (chosen, _LANDMARKS**2))
+        )
+        squares = ops.sum(ops.square(pixels), axis=-1, keepdims=True)
+        squares = squares - 2.0 * ops.matmul(pixels, ops.swapaxes(landmarks, 1, 2))
+        squares = squares + ops.sum(ops.square(landmarks), axis=-1)[:, None]
+        unlike = 0.5 * ops.maximum(squares, 0.0)
+        away = ops.convert_to_tensor(_distances()) * ops.exp(-self.log_reach)
+        amplitude = ops.exp(self.log_amplitude)
+        kernel = amplitude[0] * ops.exp(-unlike) + amplitude[1] * ops.exp(
+            -unlike * ops.exp(-2.0 * self.log_nearness) - away
+        )
+        grid = np.arange(BLOCK_PX**2).reshape(BLOCK_PX, BLOCK_PX)
+        places = grid[first::SPACING_PX, first::SPACING_PX].ravel()
+        return kernel, ops.take(kernel, places, axis=1)
+
+
+def trust(
+    seen: KerasTensor,
+    trusted: KerasTensor,
+    shown: KerasTensor,
+    inside: KerasTensor,
+    expected: KerasTensor,
+) -> tuple[KerasTensor, KerasTensor]:
+    """Return the unit of each block and band, and the weight of each pixel.
+
+    Parameters
+    ----------
+    seen : (N, H, W, B)
+        The date less its fit, reflectance.
+    trusted, shown, inside : (N, H, W, 1) float32
+        1 where the fit learned from the pixel, where it is not masked, and where there is an image.
+    expected : (N, 1, 1, B)
+        Mean square of `seen` where little is visible.
+
+    Returns
+    -------
+    (N, 1, 1, B) root mean square of what is left over away from the gap, and (N, H, W, 1), 0-1.
+    """
+    gap = inside * (1.0 - shown)
+    near = ops.max_pool(gap, 2 * RIM_PX + 1, 1, "same")
+    # Among scattered clouds there is nothing but rim.
+    sure = trusted * (1.0 - _RIM_DOUBT * near)
+    unit = ops.sqrt(_mean(ops.square(seen), sure, _PRIOR_PX, expected)) + _FLOOR
+    light = ops.mean((seen / unit)[..., :_VISIBLE_LIGHT], axis=-1, keepdims=True)
+    tilts, reached = [], gap
+    for _ in range(RIM_PX):
+        wider = ops.max_pool(reached, 3, 1, "same")
+        tilts.append(ops.square(_mean(light, (wider - reached) * trusted, _FEW_PX)))
+        reached = wider
+    tilt = ops.sqrt(sum(tilts[1:], tilts[0]) / RIM_PX)
+    rim = near * shown * inside
+    lost = 1.0 - _mean(trusted, rim, _FEW_PX, 1.0)
+    dirt = ops.power(tilt / _TILT + lost / _LOST, 6.0)
+    return unit, trusted * (1.0 - near * dirt / (1.0 + dirt))
+
+
+def estimate(inputs: dict[str, KerasTensor]) -> tuple[dict[str, KerasTensor], ...]:
+    """Return what `Fitted` and `Kriging` make of raw inputs by key."""
+    fitted = Fitted()(inputs)
+    features = fitted["features"][..., 1:]
+    bands = fitted["seen"].shape[-1]
+    # The features begin with the linear estimate and the differences of the four dates to it.
+    change = features[..., 3 * bands : 4 * bands] - features[..., bands : 2 * bands]
+    parts = (features, change, fitted["seen"], fitted["visible"], fitted["shown"])
+    return fitted, Kriging(features.shape[-1])(*parts)
+
+
+def kriged(spec: ModelSpec) -> keras.Model:
+    """Build the fitted estimate with what it leaves over kriged, and the scale of its error."""
+    del spec
+    inputs = make_inputs(KEYS)
+    fitted, found = estimate(inputs)
+    outputs = {TARGET: fitted["estimate"] + found["predicted"], f"{TARGET}_scale": found["scale"]}
+    return keras.Model(inputs, outputs, name="gapfilling_kriged")
+
+
+def _mean(
+    values: KerasTensor,
+    weights: KerasTensor,
+    prior_px: float = 1e-6,
+    prior: KerasTensor | float = 0.0,
+) -> KerasTensor:
+    """Return (N, 1, 1, C) weighted means, drawn towards a value that counts as some pixels."""
+    total = ops.sum(values * weights, axis=(1, 2), keepdims=True) + prior_px * prior
+    return total / (ops.sum(weights, axis=(1, 2), keepdims=True) + prior_px)
+
+
+def _steps(side: KerasTensor) -> KerasTensor:
+    """Return the number of blocks along a side."""
+    return ops.maximum(-(-side // STEP_PX) - 1, 1)
+
+
+def _overlapping(image: KerasTensor, count: KerasTensor, axis: int) -> KerasTensor:
+    """Cut an axis into blocks that overlap by half: the axis becomes (count, 64)."""
+    places = ops.arange(count)[:, None] * STEP_PX + ops.arange(BLOCK_PX)[None]
+    return ops.take(image, places, axis=axis)
+
+
+def _merged(blocks: KerasTensor, count: KerasTensor, axis: int) -> KerasTensor:
+    """Add up blocks that overlap by half: the inverse of `_overlapping`, but for the weights."""
+    shape = ops.shape(blocks)
+    halves = ops.reshape(blocks, (*shape[: axis + 1], 2, STEP_PX, *shape[axis + 2 :]))
+    first, second = ops.take(halves, 0, axis=axis + 1), ops.take(halves, 1, axis=axis + 1)
+    before, after = ([(0, 0)] * len(shape) for _ in range(2))
+    before[axis], after[axis] = (0, 1), (1, 0)
+    both = ops.pad(first, before) + ops.pad(second, after)
+    return ops.reshape(both, (*shape[:axis], (count + 1) * STEP_PX, *shape[axis + 2 :]))
+
+
+def _fading() -> np.ndarray:
+    """Return (64, 64, 1) weights of a block: 1 in the middle, falling to about 0 at the border."""
+    along = 1.0 - np.abs(np.arange(BLOCK_PX) + 0.5 - BLOCK_PX / 2) / (BLOCK_PX / 2)
+    return np.asarray(along[:, None] * along[None], np.float32)[..., None]
+
+
+def _distances() -> np.ndarray:
+    """Return (P, L) distances of all pixels of a block to its landmarks, in spacings."""
+    places = np.stack(np.mgrid[:BLOCK_PX, :BLOCK_PX], axis=-1).astype(np.float32) / SPACING_PX
+    first = SPACING_PX // 2
+    chosen = places[first::SPACING_PX, first::SPACING_PX].reshape(-1, 2)
+    away = places.reshape(-1, 1, 2) - chosen
+    return np.asarray(np.sqrt(np.square(away).sum(axis=-1)), np.float32)
+
+
+register(
+    ModelDefinition(
+        name="gapfilling_kriged",
+        build=kriged,
+        input_keys=KEYS,
+        target_keys=(TARGET,),
+        # Of the local means; kriging looks a block far, and the fit at the whole window.
+        reach_px=RADIUS_PX,
+        in_context=True,
+        trainable=False,
+        with_scale=True,
+    )
+)
