@@ -134,9 +134,9 @@ def _contaminated(clear: Array, hidden: Array, rng: np.random.Generator) -> Arra
 def summarise(scores: Sequence[Score], reference: str) -> dict[str, dict[str, dict[str, float]]]:
     """Return protocol -> model -> means over the images, and the comparison with a reference.
 
-    Beside the scores and the calibration: `n` images, `gain_db` the mean difference of PSNR to the reference,
-    `worst_gain_db` the lowest one of a date, and `share_lower` the share of dates that are more
-    than 0.3 dB below it; dates with several masks count once, by their mean.
+    Beside the scores and the calibration: `n` images, `gain_db` the mean difference of PSNR to the
+    reference, `worst_gain_db` the lowest one of a date, and `share_lower` the share of dates that
+    are more than 0.3 dB below it; dates with several masks count once, by their mean.
     """
     table: dict[str, dict[str, dict[str, float]]] = {}
     for protocol in dict.fromkeys(score.protocol for score in scores):
@@ -190,8 +190,7 @@ def markdown_table(table: Mapping[str, Mapping[str, Mapping[str, float]]], refer
         title = next(text for name, text in PROTOCOLS.items() if name == protocol)
         lines += [
             f"**{protocol}** ({title}), {next(iter(models.values()))['n']:.0f} images\n",
-            f"| model | PSNR | against {reference} | worst date | lower | MAE | RMSE | SAM "
-            "| inside 90 % |",
+            f"| model | PSNR | against {reference} | worst date | lower | MAE | RMSE | SAM | in 90 % |",
             "|---|" + "---:|" * 8,
         ]
         for model, row in models.items():

@@ -1,15 +1,18 @@
-"""Kriging of what a fit leaves over: a second fit to the visible part of a date, without training.
+"""Kriging: the change of a date against linear interpolation, carried over to its hidden pixels.
 
-A regression on few features cannot follow single fields. What it leaves over where the date is
-visible is alike at pixels that changed alike in the other dates, and more so nearby. Gaussian
-process regression (Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006) with a
-kernel of both carries it over to the hidden pixels.
+Where the date is visible, its difference from linear interpolation is known. It is alike at pixels
+that look and changed alike in the other dates, and more so nearby. Gaussian process regression
+(Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006) predicts it at the hidden
+pixels. Its kernel is the sum of three parts: a linear one of the features (ridge regression), one
+of the distance of the features (alike fields), and this times one of the distance on the ground
+(the same field). One fit of all three beats kriging of what a ridge regression leaves over: less
+is asked of the linear part.
 
 Its cost is held down by landmarks: the estimate is a sum of the kernel functions of every fourth
 pixel (subset of regressors, chapter 8.3.1 there). Windows are cut into overlapping blocks that fade
 into each other, so that the cost grows with the area, and there is no seam.
 
-Haze and shadow that the mask missed would be carried over too, and most of what can be carried over
+Haze and shadow that the mask missed would be carried over too, and much of what can be carried over
 lies on the rim of the gap. So the rim counts only as far as it looks clean: haze and shadow change
 the mean of a whole ring of pixels around the gap, which fields do not.
 """
@@ -25,6 +28,7 @@ from decloud_lib.arrays.temporal import RADIUS_PX
 from decloud_lib.models.fitted import OPTICAL_KEYS, RADAR_KEYS, Fitted
 from decloud_lib.models.normalise import make_inputs
 from decloud_lib.models.registry import ModelDefinition, ModelSpec, register
+from decloud_lib.types import Array
 
 KEYS = (*OPTICAL_KEYS, *RADAR_KEYS)
 TARGET = "s2_t"
@@ -32,6 +36,11 @@ TARGET = "s2_t"
 BLOCK_PX = 64
 STEP_PX = 32
 SPACING_PX = 4
+ALIKE, ALIKE_NEARBY, NOISE = 0.4, 0.4, 1.0
+"""Variances of the parts of the kernel and of what nothing tells, in squared units: the unit is the
+error of the ridge regression."""
+REACH_PX = 12.0
+"""Distance over which fields that look alike change alike."""
 _LANDMARKS = BLOCK_PX // SPACING_PX
 _FLOOR = 0.003
 """Smallest unit, reflectance: about the noise of the sensor."""
@@ -48,39 +57,26 @@ where it is not."""
 _RIM_DOUBT = 0.95
 _VISIBLE_LIGHT = 3
 _JITTER = 1e-2
+_STRENGTHS = (0.05, 100.0)
+"""Smallest and largest variance of the linear part, in units of what is left over."""
 
 
 class Kriging(keras.layers.Layer):  # type: ignore[misc]
-    """Gaussian process regression of what is left over; its few weights are those of the kernel.
+    """Gaussian process regression of the difference from linear interpolation; no weights."""
 
-    The kernel of two pixels is the sum of one of their features, and the product of one of their
-    features and one of their distance. Before any training the weights have sensible values, and
-    the layer is an estimator of its own.
-    """
-
-    def __init__(self, features: int) -> None:
-        """Make the weights of the kernel for pixels with so many features."""
-        super().__init__(name="kriging")
-
-        def weight(name: str, value: float, *shape: int) -> keras.Variable:
-            start = keras.initializers.Constant(value)
-            return self.add_weight(shape=shape, initializer=start, name=name)
-
-        self.log_relevance = weight("log_relevance", 0.0, features)
-        self.log_amplitude = weight("log_amplitude", math.log(0.4), 2)
-        self.log_nearness = weight("log_nearness", 0.0)
-        self.log_reach = weight("log_reach", math.log(12.0 / SPACING_PX))
-        self.log_noise = weight("log_noise", math.log(0.4))
+    def __init__(self) -> None:
+        super().__init__(name="kriging", autocast=False)
 
     def call(
         self,
         features: KerasTensor,
         change: KerasTensor,
+        trend: KerasTensor,
         seen: KerasTensor,
         trusted: KerasTensor,
         shown: KerasTensor,
     ) -> dict[str, KerasTensor]:
-        """Estimate what is left over at every pixel.
+        """Estimate the difference from linear interpolation at every pixel.
 
         Parameters
         ----------
@@ -88,8 +84,10 @@ class Kriging(keras.layers.Layer):  # type: ignore[misc]
             Known at every pixel, of any unit.
         change : (N, H, W, B)
             Between the dates before and after, reflectance: how large an error may be.
+        trend : (N, H, W, B)
+            A first fit of the difference, reflectance.
         seen : (N, H, W, B)
-            The date less its fit, reflectance; 0 where not trusted.
+            The difference less the first fit; 0 where not trusted.
         trusted, shown : (N, H, W, 1) float32
             1 where the date may be learned from, and where it is not masked.
 
@@ -102,7 +100,7 @@ class Kriging(keras.layers.Layer):  # type: ignore[misc]
         """
         height, width = ops.shape(features)[1:3]
         inside = ops.ones_like(trusted)
-        packed = ops.concatenate([features, change, seen, trusted, shown, inside], axis=-1)
+        packed = ops.concatenate([features, change, trend, seen, trusted, shown, inside], axis=-1)
         bands = seen.shape[-1]
         rows, cols = _steps(height), _steps(width)
         missing = [(steps + 1) * STEP_PX - side for steps, side in ((rows, height), (cols, width))]
@@ -132,37 +130,51 @@ class Kriging(keras.layers.Layer):  # type: ignore[misc]
 
     def _blocks(self, packed: KerasTensor, bands: int) -> KerasTensor:
         """Return (N, 64, 64, 2 B + 2) of blocks, each on its own, in the order of `call`."""
-        width = packed.shape[-1] - 2 * bands - 3
-        features, change = packed[..., :width], packed[..., width : width + bands]
-        seen = packed[..., width + bands : width + 2 * bands]
+        width = packed.shape[-1] - 3 * bands - 3
+        features = packed[..., :width]
+        change, trend, seen = (
+            packed[..., width + index * bands : width + (index + 1) * bands] for index in range(3)
+        )
         trusted, shown, inside = (packed[..., index : index + 1 or None] for index in (-3, -2, -1))
         expected = _PRIOR**2 * _mean(ops.square(change), inside)
         unit, weights = trust(seen, trusted, shown, inside, expected)
         size = (-1, BLOCK_PX * BLOCK_PX)
-        kernel, between = self._kernel(features, inside)
-        weighted = ops.swapaxes(kernel * ops.reshape(weights, (*size, 1)), 1, 2)
-        errors = ops.clip(seen / unit, -_LARGEST, _LARGEST)
-        cross = ops.matmul(weighted, ops.reshape(errors, (*size, bands)))
-        noise = ops.exp(self.log_noise)
-        count = _LANDMARKS * _LANDMARKS
-        system = ops.matmul(weighted, kernel) + noise * between + _JITTER * ops.eye(count)
-        inverse = ops.linalg.solve(system, ops.broadcast_to(ops.eye(count), ops.shape(system)))
-        found = ops.matmul(kernel, ops.matmul(inverse, cross))
-        variance = noise * ops.sum(ops.matmul(kernel, inverse) * kernel, axis=-1, keepdims=True)
-        prior = ops.sum(ops.exp(self.log_amplitude))
+        strengths = _strengths(trend / unit, weights)
+        basis, precision, prior = self._basis(features, inside, strengths)
+        weighted = ops.swapaxes(basis * ops.reshape(weights, (*size, 1)), 1, 2)
+        difference = ops.clip(seen / unit, -_LARGEST, _LARGEST) + trend / unit
+        cross = ops.matmul(weighted, ops.reshape(difference, (*size, bands)))
+        unity = ops.eye(basis.shape[-1])
+        system = ops.matmul(weighted, basis) + NOISE * precision + _JITTER * unity
+        inverse = ops.linalg.solve(system, ops.broadcast_to(unity, ops.shape(system)))
+        found = ops.matmul(basis, ops.matmul(inverse, cross))
+        variance = NOISE * ops.sum(ops.matmul(basis, inverse) * basis, axis=-1, keepdims=True)
         found = ops.reshape(found, (-1, BLOCK_PX, BLOCK_PX, bands)) * unit
         variance = ops.clip(ops.reshape(variance, (-1, BLOCK_PX, BLOCK_PX, 1)), 0.0, prior)
         # A Laplace density of this scale has this variance.
-        scale = unit * ops.sqrt((noise + variance) / 2.0)
+        scale = unit * ops.sqrt((NOISE + variance) / 2.0)
         return ops.concatenate([found, scale, variance / prior, weights], axis=-1)
 
-    def _kernel(
-        self, features: KerasTensor, inside: KerasTensor
-    ) -> tuple[KerasTensor, KerasTensor]:
-        """Return the kernel of pixels and landmarks, (N, P, L), and of landmarks, (N, L, L)."""
+    def _basis(
+        self, features: KerasTensor, inside: KerasTensor, strengths: KerasTensor
+    ) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
+        """Return what the estimate is a sum of, and what is known of its coefficients before.
+
+        Parameters
+        ----------
+        features, inside
+            See `call`; `inside` is 0 beyond the image.
+        strengths : (N, 1, 2)
+            Variance of the constant and of the linear part, in units of the rest.
+
+        Returns
+        -------
+        (N, P, K) constant, features, and kernel functions of the landmarks at each pixel; (N, K, K)
+        inverse of the covariance of the coefficients; (N, 64, 64, 1) variance of the sum.
+        """
         mean = _mean(features, inside)
         spread = ops.sqrt(_mean(ops.square(features - mean), inside) + 1e-8)
-        scaled = (features - mean) / spread * ops.exp(self.log_relevance)
+        scaled = (features - mean) / spread
         scaled = scaled / math.sqrt(features.shape[-1])
         first = SPACING_PX // 2
         chosen = scaled[:, first::SPACING_PX, first::SPACING_PX]
@@ -170,18 +182,38 @@ class Kriging(keras.layers.Layer):  # type: ignore[misc]
             ops.reshape(part, (-1, count, features.shape[-1]))
             for part, count in ((scaled, BLOCK_PX**2), (chosen, _LANDMARKS**2))
         )
+        products = ops.matmul(pixels, ops.swapaxes(landmarks, 1, 2))
         squares = ops.sum(ops.square(pixels), axis=-1, keepdims=True)
-        squares = squares - 2.0 * ops.matmul(pixels, ops.swapaxes(landmarks, 1, 2))
-        squares = squares + ops.sum(ops.square(landmarks), axis=-1)[:, None]
-        unlike = 0.5 * ops.maximum(squares, 0.0)
-        away = ops.convert_to_tensor(_distances()) * ops.exp(-self.log_reach)
-        amplitude = ops.exp(self.log_amplitude)
-        kernel = amplitude[0] * ops.exp(-unlike) + amplitude[1] * ops.exp(
-            -unlike * ops.exp(-2.0 * self.log_nearness) - away
-        )
+        of_landmarks = ops.sum(ops.square(landmarks), axis=-1)[:, None]
+        unlike = 0.5 * ops.maximum(squares + of_landmarks - 2.0 * products, 0.0)
+        away = ops.convert_to_tensor(_distances()) / REACH_PX
+        kernel = ALIKE * ops.exp(-unlike) + ALIKE_NEARBY * ops.exp(-unlike - away)
         grid = np.arange(BLOCK_PX**2).reshape(BLOCK_PX, BLOCK_PX)
-        places = grid[first::SPACING_PX, first::SPACING_PX].ravel()
-        return kernel, ops.take(kernel, places, axis=1)
+        between = ops.take(kernel, grid[first::SPACING_PX, first::SPACING_PX].ravel(), axis=1)
+        linear = ops.concatenate([ops.ones_like(squares), pixels], axis=-1)
+        level, slopes = strengths[..., :1], strengths[..., 1:]
+        before, after = linear.shape[-1], _LANDMARKS**2
+        precision = ops.pad(between, ((0, 0), (before, 0), (before, 0)))
+        free, sloping = (
+            ops.convert_to_tensor(np.diag(np.repeat(parts, [1, before - 1, after])), "float32")
+            for parts in ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0])
+        )
+        precision = precision + free / level + sloping / slopes
+        prior = ALIKE + ALIKE_NEARBY + level + slopes * squares
+        basis = ops.concatenate([linear, kernel], axis=-1)
+        return basis, precision, ops.reshape(prior, (-1, BLOCK_PX, BLOCK_PX, 1))
+
+
+def _strengths(trend: KerasTensor, weights: KerasTensor) -> KerasTensor:
+    """Return (N, 1, 2): how strong the constant and the linear part are, told by a first fit.
+
+    A constant that is held back would be made up of the other parts, and be lost away from the
+    visible pixels.
+    """
+    level = _mean(trend, weights, _PRIOR_PX)
+    slope = _mean(ops.square(trend - level), weights, _PRIOR_PX)
+    parts = [4.0 * ops.square(level) + _STRENGTHS[0], ops.clip(slope, *_STRENGTHS)]
+    return ops.concatenate([ops.mean(part[:, 0], axis=-1, keepdims=True) for part in parts], -1)
 
 
 def trust(
@@ -231,16 +263,17 @@ def estimate(inputs: dict[str, KerasTensor]) -> tuple[dict[str, KerasTensor], ..
     bands = fitted["seen"].shape[-1]
     # The features begin with the linear estimate and the differences of the four dates to it.
     change = features[..., 3 * bands : 4 * bands] - features[..., bands : 2 * bands]
-    parts = (features, change, fitted["seen"], fitted["visible"], fitted["shown"])
-    return fitted, Kriging(features.shape[-1])(*parts)
+    trend = (fitted["estimate"] - fitted["linear"]) * fitted["visible"]
+    parts = (features, change, trend, fitted["seen"], fitted["visible"], fitted["shown"])
+    return fitted, Kriging()(*parts)
 
 
 def kriged(spec: ModelSpec) -> keras.Model:
-    """Build the fitted estimate with what it leaves over kriged, and the scale of its error."""
+    """Build linear interpolation with the change of the date kriged, and the scale of its error."""
     del spec
     inputs = make_inputs(KEYS)
     fitted, found = estimate(inputs)
-    outputs = {TARGET: fitted["estimate"] + found["predicted"], f"{TARGET}_scale": found["scale"]}
+    outputs = {TARGET: fitted["linear"] + found["predicted"], f"{TARGET}_scale": found["scale"]}
     return keras.Model(inputs, outputs, name="gapfilling_kriged")
 
 
@@ -277,15 +310,15 @@ def _merged(blocks: KerasTensor, count: KerasTensor, axis: int) -> KerasTensor:
     return ops.reshape(both, (*shape[:axis], (count + 1) * STEP_PX, *shape[axis + 2 :]))
 
 
-def _fading() -> np.ndarray:
+def _fading() -> Array:
     """Return (64, 64, 1) weights of a block: 1 in the middle, falling to about 0 at the border."""
     along = 1.0 - np.abs(np.arange(BLOCK_PX) + 0.5 - BLOCK_PX / 2) / (BLOCK_PX / 2)
     return np.asarray(along[:, None] * along[None], np.float32)[..., None]
 
 
-def _distances() -> np.ndarray:
-    """Return (P, L) distances of all pixels of a block to its landmarks, in spacings."""
-    places = np.stack(np.mgrid[:BLOCK_PX, :BLOCK_PX], axis=-1).astype(np.float32) / SPACING_PX
+def _distances() -> Array:
+    """Return (P, L) distances of all pixels of a block to its landmarks, pixels."""
+    places = np.moveaxis(np.indices((BLOCK_PX, BLOCK_PX)), 0, -1).astype(np.float32)
     first = SPACING_PX // 2
     chosen = places[first::SPACING_PX, first::SPACING_PX].reshape(-1, 2)
     away = places.reshape(-1, 1, 2) - chosen
@@ -298,7 +331,7 @@ register(
         build=kriged,
         input_keys=KEYS,
         target_keys=(TARGET,),
-        # Of the local means; kriging looks a block far, and the fit at the whole window.
+        # Of the local means; kriging looks a block far, and its units come from the whole window.
         reach_px=RADIUS_PX,
         in_context=True,
         trainable=False,

@@ -3,9 +3,8 @@
 Three steps, each in the context of the date itself, so that it carries over to places that were
 never trained on:
 
-1. `fitted.Fitted`: linear interpolation, corrected by a ridge regression on the visible pixels.
-2. `kriging.Kriging`: a Gaussian process regression of what is left over there. Its kernel has some
-   weights, with values that are good before any training.
+1. `fitted.Fitted`: linear interpolation, and which of the visible pixels can be trusted.
+2. `kriging.Kriging`: its correction by a Gaussian process regression on these.
 3. A U-Net that sees the estimates, the masks, radar, and what is left over where the date is
    visible, and corrects the rest. Its last layer starts at 0: before training the network equals
    its start, the first two steps.
@@ -57,7 +56,8 @@ class Context(keras.layers.Layer):  # type: ignore[misc]
         """Return `unit` (N, 1, 1, B), `about` each pixel, what is `left` where it is `visible`."""
         scaled = normalise(inputs)
         visible, seen = kriged["weight"], fitted["seen"]
-        predicted = kriged["predicted"]
+        # Of the estimate by the ridge regression, which `seen` refers to.
+        predicted = kriged["predicted"] + fitted["linear"] - fitted["estimate"]
         features = fitted["features"]
         # Where little is visible, the change between the dates says how large an error may be.
         change = features[..., 5:9] - features[..., 13:17]
@@ -119,7 +119,7 @@ def residual(spec: ModelSpec) -> keras.Model:
     last = corrections(context, spec.width)
     bands = kriged["scale"].shape[-1]
     # In units of the sample; 0 before training.
-    corrected = fitted["estimate"] + kriged["predicted"] + context["unit"] * last[..., :bands]
+    corrected = fitted["linear"] + kriged["predicted"] + context["unit"] * last[..., :bands]
     scale = kriged["scale"] * ops.exp(ops.clip(last[..., bands:], -_LARGEST, _LARGEST))
     return keras.Model(inputs, {TARGET: corrected, f"{TARGET}_scale": scale}, name="residual")
 

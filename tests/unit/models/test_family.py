@@ -443,7 +443,16 @@ def test_networks_are_written_without_tensorflow() -> None:
     """Their definition must not depend on the backend, nor the look-up of contracts on Keras."""
     folder = Path(registry.__file__).parent
     files = ("assemble", "blocks", "crga", "dates", "fitted", "gapfilling", "keys", "kriging")
-    for name in (*files, "meraner", "model", "monthly", "normalise", "registry", "residual", "trunks"):
+    for name in (
+        *files,
+        "meraner",
+        "model",
+        "monthly",
+        "normalise",
+        "registry",
+        "residual",
+        "trunks",
+    ):
         statements = ast.parse((folder / f"{name}.py").read_text()).body
         imports = [s for s in statements if isinstance(s, ast.Import | ast.ImportFrom)]
         assert not any("tensorflow" in ast.unparse(statement) for statement in imports), name

@@ -23,7 +23,7 @@ def run(
     """Return what the layer finds, as arrays; masks are (H, W)."""
     mask = trusted[None, ..., None].astype("float32")
     masked = mask if shown is None else shown[None, ..., None].astype("float32")
-    found = Kriging(features.shape[-1])(features, change, change * mask, mask, masked)
+    found = Kriging()(features, change, 0.0 * change, change * mask, mask, masked)
     return {key: np.asarray(value) for key, value in found.items()}
 
 
