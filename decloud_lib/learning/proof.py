@@ -190,7 +190,7 @@ def markdown_table(table: Mapping[str, Mapping[str, Mapping[str, float]]], refer
         title = next(text for name, text in PROTOCOLS.items() if name == protocol)
         lines += [
             f"**{protocol}** ({title}), {next(iter(models.values()))['n']:.0f} images\n",
-            f"| model | PSNR | against {reference} | worst date | lower | MAE | RMSE | SAM | in 90 % |",
+            f"| model | PSNR | against {reference} | worst date | lower | MAE | RMSE | SAM | 90% |",
             "|---|" + "---:|" * 8,
         ]
         for model, row in models.items():
