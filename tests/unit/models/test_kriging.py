@@ -88,8 +88,8 @@ def test_a_clean_rim_is_learned_from_and_a_hazy_one_is_not() -> None:
     rest = (mask, mask, np.ones_like(mask), np.full((1, 1, 1, 4), 1e-4, "float32"))
     _, clean = trust(seen * mask, *rest)
     assert np.asarray(clean)[0, rim].min() > 0.9
-    hazy = seen + 0.03 * rim[None, ..., None]
-    _, dirty = trust((hazy * mask).astype("float32"), *rest)
+    hazy = (seen + 0.03 * rim[None, ..., None]).astype("float32")
+    _, dirty = trust(hazy * mask, *rest)
     assert np.asarray(dirty)[0, rim].max() < 0.1
     assert np.asarray(dirty)[0, shown & ~rim].min() == 1.0
     expected = run(features, seen, shown & ~rim, shown)["predicted"]
