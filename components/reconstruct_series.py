@@ -30,6 +30,7 @@ def reconstruct_series(
     quality: bool = False,
     statistics: Optional[str] = None,
     maxgap: float = 72.0,
+    s1_per_date: int = 12,
     priority: str = "closest_clear",
     min_days: Optional[float] = None,
     max_days: Optional[float] = None,
@@ -88,6 +89,8 @@ def reconstruct_series(
         Folder of a table of inputs and self-check, for the monitoring.
     maxgap
         Largest time between Sentinel-1 and Sentinel-2, hours.
+    s1_per_date
+        Sentinel-1 images beside each optical one at most, closest on top.
     priority
         Which neighbour wins: closest_clear, closest or farthest.
     min_days
@@ -144,6 +147,7 @@ def reconstruct_series(
             quality=quality,
             statistics=statistics,
             maxgap=maxgap,
+            s1_per_date=s1_per_date,
             priority=priority,
             min_days=min_days,
             max_days=max_days,

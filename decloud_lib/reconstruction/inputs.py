@@ -15,7 +15,10 @@ from decloud_lib.types import Array
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: How many dates before, at and after the image to rebuild are considered at most.
 MAX_DATES = 12
-_CHECK_S1 = "check --s1-dir, or run prepare-s1"
+#: Models without a network, which do not need radar images.
+WITHOUT_RADAR = ("linear_gap_filling", "nearest_date", "gapfilling_fitted")
+_NO_RADAR = f"use a model that needs no radar: --savedmodel {', '.join(WITHOUT_RADAR)}, and others"
+_CHECK_S1 = f"check --s1-dir, run prepare-s1, or {_NO_RADAR}"
 _CHECK_S2 = "check --s2-dir, or run prepare-s2"
 
 Dated = TypeVar("Dated", PreparedS1, PreparedS2)
@@ -220,7 +223,7 @@ def _with_sar(
         raise NoSampleError(
             f"no S1 image within {gap_ms / 3_600_000:g} h of the S2 dates "
             f"{_listed(optical)} around {_when(target)}; found S1 {_listed(s1)}; "
-            + ("prepare more S1 dates or raise --maxgap" if s1 else _CHECK_S1)
+            + (f"prepare more S1 dates, raise --maxgap, or {_NO_RADAR}" if s1 else _CHECK_S1)
         )
     return kept, _sar_beside(kept, s1, gap_ms)
 
@@ -239,11 +242,7 @@ def _sar_at(target: PreparedS2, s1: Sequence[PreparedS1], gap_ms: int) -> tuple[
         raise NoSampleError(
             f"no S1 image within {gap_ms / 3_600_000:g} h of {_when(target)} ({target.name}); "
             f"found S1 {_listed(s1)}; "
-            + (
-                "prepare more S1 dates, raise --maxgap, or use a model without s1_t"
-                if s1
-                else _CHECK_S1
-            )
+            + (f"prepare more S1 dates, raise --maxgap, or {_NO_RADAR}" if s1 else _CHECK_S1)
         )
     return tuple(found)
 

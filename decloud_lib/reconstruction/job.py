@@ -1,11 +1,13 @@
 """One image to make: from its sources to all its files, the manifest last."""
 
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from decloud_lib import bands, manifest, storage
-from decloud_lib.errors import OutputConflictError
+from decloud_lib.errors import AlreadyExistsError, OutputConflictError
 from decloud_lib.models.contract import ModelContract
 from decloud_lib.reconstruction import catalog, quicklook
 from decloud_lib.reconstruction.closed_form import CONTRACTS, closed_form
@@ -19,6 +21,8 @@ from decloud_lib.reconstruction.stream import Target
 from decloud_lib.types import Grid, Window
 
 logger = logging.getLogger(__name__)
+
+_PATIENCE_S, _PAUSE_S = 30.0, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +56,8 @@ def manifest_uri(output: str) -> str:
 def make(model: ModelInUse, job: Job, planned: manifest.Manifest) -> list[str]:
     """Make an image with all that lies beside it, and its manifest; return the URIs.
 
-    Two processes that make the same image do not mix: each file appears whole, the last one stays,
-    and who finds that another has taken its files' places leaves the manifest to that one.
+    Two processes that make the same image do not mix: each raster appears whole, the last one
+    stays, and who finds that another has taken its rasters' places writes no manifest.
 
     Raises
     ------
@@ -76,30 +80,57 @@ def make(model: ModelInUse, job: Job, planned: manifest.Manifest) -> list[str]:
     tags = {**model_tags(model), **job.tags}
     written = render(model, job.sources, (job.grid, job.extent), rasters, how, tags)
     placed = {item.raster.uri: storage.stat(item.raster.uri) for item in written}
-    scene = job.scene
-    more = []
-    if job.wanted.quicklook:
-        scene = replace(scene, thumbnail=beside(job.wanted.image, ".png"))
-        storage.write_bytes(str(scene.thumbnail), quicklook.draw(before, after))
-        more.append(str(scene.thumbnail))
-    item_uri = beside(job.wanted.image, ".json")
-    storage.write_bytes(item_uri, _item(model, item_uri, scene, written, job))
+    scene, outputs = job.scene, list(placed)
+    with _alone(beside(job.wanted.image, ".claim")):
+        _check_ours(placed)
+        if job.wanted.quicklook:
+            picture = beside(job.wanted.image, ".png")
+            scene = replace(scene, thumbnail=picture)
+            storage.write_bytes(picture, quicklook.draw(before, after))
+            outputs.append(picture)
+        described = beside(job.wanted.image, ".json")
+        storage.write_bytes(described, _item(model, described, scene, written, job))
+        outputs.append(described)
+        manifest.write(
+            manifest_uri(job.wanted.image),
+            planned,
+            outputs,
+            counts={"pixels": job.extent.height * job.extent.width},
+            checksums={storage.name_of(item.raster.uri): item.sha256 for item in written},
+        )
+    logger.info("wrote %s and %d files beside it", job.wanted.image, len(outputs))
+    return outputs
+
+
+@contextmanager
+def _alone(claim: str) -> Iterator[None]:
+    """Keep other processes from describing the same image at the same time.
+
+    It takes a moment, so a claim that stays longer is that of a process that has died.
+    """
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            storage.write_bytes(claim, b"", create_only=True)
+            break
+        except AlreadyExistsError:
+            if time.monotonic() > deadline:
+                logger.warning("%s: taken over from a process that has ended", claim)
+                break
+            time.sleep(_PAUSE_S)
+    try:
+        yield
+    finally:
+        storage.delete(claim)
+
+
+def _check_ours(placed: Mapping[str, storage.Entry | None]) -> None:
     for uri, entry in placed.items():
         if storage.stat(uri) != entry:
             raise OutputConflictError(
                 f"{uri}: another process has written it in the meantime; its image stays, and this "
                 "one is dropped: let one process make an image"
             )
-    outputs = [*placed, *more, item_uri]
-    manifest.write(
-        manifest_uri(job.wanted.image),
-        planned,
-        outputs,
-        counts={"pixels": job.extent.height * job.extent.width},
-        checksums={storage.name_of(item.raster.uri): item.sha256 for item in written},
-    )
-    logger.info("wrote %s", ", ".join(outputs))
-    return outputs
 
 
 def _item(

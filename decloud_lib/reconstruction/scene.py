@@ -1,5 +1,6 @@
 """From a model's contract and the images around a date to the sources of the network."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
@@ -15,7 +16,12 @@ from decloud_lib.reconstruction.five_dates import (
     single_date_sources,
     takes_five_dates,
 )
-from decloud_lib.reconstruction.inputs import SceneInputs, milliseconds, times_ms
+from decloud_lib.reconstruction.inputs import (
+    WITHOUT_RADAR,
+    SceneInputs,
+    milliseconds,
+    times_ms,
+)
 from decloud_lib.reconstruction.sources import (
     Date,
     Optical,
@@ -128,6 +134,28 @@ def make_sources(
     return sources
 
 
+def limit_radar(sources: Sequence[Source], per_date: int) -> list[Source]:
+    """Leave at most so many radar images beside each optical date, the closest ones.
+
+    Several fill each other's gaps; networks were trained with one.
+    """
+    found: list[Source] = []
+    for source in sources:
+        if isinstance(source, SarMosaic):
+            found.append(replace(source, images=source.images[:per_date]))
+        elif isinstance(source, PairMosaic) and source.sar:
+            seen: Counter[int] = Counter()
+            pairs = []
+            for pair in source.pairs:  # of one date, the closest first
+                seen[pair.optical] += 1
+                if seen[pair.optical] <= per_date:
+                    pairs.append(pair)
+            found.append(replace(source, pairs=tuple(pairs)))
+        else:
+            found.append(source)
+    return found
+
+
 def _five_dates(contract: ModelContract, inputs: SceneInputs, max_gap_hours: float) -> list[Source]:
     if not inputs.s2_before and not inputs.s2_after:
         raise ConfigError(
@@ -175,7 +203,8 @@ def _pairs(
     if not pairs:
         raise NoSampleError(
             f"none of the {len(sar)} S1 images {word} the date lies within {max_gap_hours:g} h of "
-            f"one of the {len(optical)} S2 images; give closer S1 dates or raise --maxgap"
+            f"one of the {len(optical)} S2 images; give closer S1 dates, raise --maxgap, or use a "
+            f"model that needs no radar ({', '.join(WITHOUT_RADAR)})"
         )
     return pairs
 

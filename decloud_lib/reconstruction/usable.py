@@ -62,8 +62,8 @@ def check_clear_neighbours(inputs: SceneInputs) -> None:
             days = ", ".join(f"{item.acquired:%Y-%m-%d}" for item in dates)
             raise NoSampleError(
                 f"no clear pixel {word} {inputs.target.acquired:%Y-%m-%d}: the dates "
-                f"there are wholly cloudy ({days}); widen --max-days, prepare more dates, or take "
-                "clouds as they are with --priority closest"
+                f"there are wholly cloudy or empty ({days}); widen --max-days, prepare more dates, "
+                "or take clouds as they are with --priority closest"
             )
 
 

@@ -28,7 +28,7 @@ from decloud_lib.reconstruction.inputs import (
 from decloud_lib.reconstruction.job import Job, make, manifest_uri
 from decloud_lib.reconstruction.keep import KeepClear, observed_sources
 from decloud_lib.reconstruction.render import check_outputs, extent_multiple, input_tags
-from decloud_lib.reconstruction.scene import make_sources, roles_of
+from decloud_lib.reconstruction.scene import limit_radar, make_sources, roles_of
 from decloud_lib.reconstruction.served import ModelInUse, open_model
 from decloud_lib.reconstruction.turns import Turns
 from decloud_lib.reconstruction.usable import check_clear_neighbours, check_has_data
@@ -201,7 +201,9 @@ def rebuild(
 
 
 def _job(config: ReconstructConfig, contract: ModelContract, inputs: SceneInputs) -> Job:
-    sources = make_sources(contract, inputs, config.priority, config.maxgap)
+    sources = limit_radar(
+        make_sources(contract, inputs, config.priority, config.maxgap), config.s1_per_date
+    )
     how = config.rendering(contract)
     extra: tuple[str, ...] = ()
     if config.quality:

@@ -157,6 +157,13 @@ class ReconstructOptions(RenderOptions):
         le=8760,
         description="Largest time between a SAR image and the optical image it goes with, hours.",
     )
+    s1_per_date: int = Field(
+        default=12,
+        ge=1,
+        le=12,
+        description="SAR images beside each optical one at most, closest on top: several fill each "
+        "other's gaps. 1 is what networks see in training.",
+    )
     priority: Priority = Field(
         default="closest_clear",
         description="Which of several dates before (or after) fills a pixel: the closest one "

@@ -89,6 +89,7 @@ def config_of(scene: Scene, model: Path, output: str, **more: object) -> Reconst
 def test_an_identity_network_gives_the_exact_pixels_of_the_full_extent(
     scene: Scene, identity: Path, tmp_path: Path
 ) -> None:
+    """W78: nothing is lost at the border, nor of the remainder."""
     output = str(tmp_path / "out" / "image.tif")
     result = reconstruct(config_of(scene, identity, output))
     assert (stored(output) == scene.optical(0.0)).all()
@@ -100,6 +101,7 @@ def test_an_identity_network_gives_the_exact_pixels_of_the_full_extent(
 
 
 def test_the_output_is_a_described_cog(scene: Scene, identity: Path, tmp_path: Path) -> None:
+    """W79: rounded integers, a no-data tag, band names, what was used."""
     output = str(tmp_path / "image.tif")
     reconstruct(config_of(scene, identity, output))
     with rasterio.open(output) as image:
@@ -184,6 +186,7 @@ def test_a_scene_smaller_than_the_margin_is_rebuilt(tmp_path: Path, identity: Pa
 
 
 def test_no_data_is_exactly_where_a_required_image_has_none(tmp_path: Path, identity: Path) -> None:
+    """W80: no data takes away its own pixels only."""
     scene = Scene(str(tmp_path / "prepared"))
     optical, radar, late = scene.optical(0.0), scene.radar(1.0), scene.optical(10.0)
     optical[:5] = -10000
@@ -205,6 +208,7 @@ def test_no_data_is_exactly_where_a_required_image_has_none(tmp_path: Path, iden
 
 
 def test_clear_pixels_come_from_the_closest_clear_date(tmp_path: Path, before: Path) -> None:
+    """W71: by default clouds are looked at, and the closest clear date wins."""
     scene = Scene(str(tmp_path / "prepared"))
     cloud = np.zeros(scene.shape, bool)
     cloud[:, :50] = True
@@ -227,6 +231,7 @@ def test_clear_pixels_come_from_the_closest_clear_date(tmp_path: Path, before: P
 def test_the_priority_decides_between_dates(
     scene: Scene, before: Path, tmp_path: Path, priority: str, day: float
 ) -> None:
+    """W71: which date wins is an option."""
     output = str(tmp_path / "image.tif")
     reconstruct(config_of(scene, before, output, priority=priority))
     assert (stored(output) == scene.optical(day)).all()
@@ -414,6 +419,7 @@ def test_the_output_must_be_a_geotiff(scene: Scene, identity: Path) -> None:
 def test_the_span_of_the_training_layout_is_the_default(
     scene: Scene, before: Path, tmp_path: Path
 ) -> None:
+    """W71: the spans are those that the model was trained with."""
     model = tmp_path / "model"
     storage.upload_folder(before, str(model))
     path = model / "model.json"

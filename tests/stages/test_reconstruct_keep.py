@@ -44,6 +44,7 @@ def test_the_weight_grows_over_the_transition() -> None:
 
 
 def test_clear_pixels_are_kept_and_cloudy_ones_estimated(scene: Scene, tmp_path: Path) -> None:
+    """W81: observed clear pixels are kept on demand, with a transition."""
     model = export("crga_os2_david_all_bands", tmp_path / "model")
 
     def rebuild(name: str, **more: object) -> tuple[np.ndarray, np.ndarray]:
@@ -85,6 +86,7 @@ def test_clear_pixels_are_kept_and_cloudy_ones_estimated(scene: Scene, tmp_path:
 def test_a_model_that_does_not_see_the_date_can_keep_its_clear_pixels(
     scene: Scene, tmp_path: Path
 ) -> None:
+    """W73, W81: models without s2_t get what they take, and no more."""
     model = export("crga_os1_gapfilling", tmp_path / "model")
     output = tmp_path / "image.tif"
     reconstruct(config_of(scene, model, output, ts=32, keep_clear=True, quality=True, feather_px=0))

@@ -74,6 +74,7 @@ def test_the_last_day_of_the_period_is_included(scene: Scene, model: Path) -> No
 
 
 def test_a_longer_period_redoes_nothing(scene: Scene, model: Path) -> None:
+    """W88: a series goes on where it stopped."""
     reconstruct_series(config_of(scene, model, start=date(2020, 6, 15), end=date(2020, 6, 15)))
     result = reconstruct_series(config_of(scene, model, start=date(2020, 6, 15)))
     assert result.reused == (output_of(scene, 0.0),)
@@ -96,6 +97,7 @@ def test_a_single_date_with_the_same_settings_finds_the_output_of_the_series(
 
 
 def test_a_bad_date_does_not_end_the_series(scene: Scene, model: Path) -> None:
+    """W88: what fails is said in the manifest, and the rest is made."""
     path = Path(scene.s2[10.0].stack_10m)
     path.write_bytes(path.read_bytes()[:3000])
     result = reconstruct_series(config_of(scene, model, start=date(2020, 6, 1), max_days=15))
