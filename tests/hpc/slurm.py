@@ -65,7 +65,8 @@ class Slurm:
             It failed.
         """
         said = self.folder / "job-%A-%a.out"
-        command = ["sbatch", "--wait", "--parsable", f"--output={said}", "--mem=1G", *words]
+        command = ["sbatch", "--wait", "--parsable", f"--output={said}", "--mem=1G"]
+        command += [f"--chdir={self.folder}", *words]
         done = subprocess.run(
             command, env=self.environment, capture_output=True, text=True, check=False, timeout=400
         )
