@@ -8,7 +8,7 @@ WORKERS ?= 2
 export PYTHONHASHSEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-containers bench otb format lint compile lock images push k8s-validate clean
+.PHONY: help demo test test-fast test-containers bench otb format lint compile lock images push k8s-validate golden clean
 
 help: ## show this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ push: ## push them: REGISTRY=registry.example.org/decloud
 
 k8s-validate: $(READY) ## render the manifests and check them
 	$(BIN)/python -m pytest tests/k8s $(ARGS)
+
+golden: $(READY) ## write the summaries of the compiled pipelines anew (tests/golden)
+	$(BIN)/python -m tests.pipelines.golden
 
 clean: ## remove what is built (not the environment)
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
