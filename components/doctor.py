@@ -3,12 +3,14 @@
 from typing import Optional
 
 from kfp import dsl
+from kfp.dsl import Markdown, Output
 
 from components import images
 
 
 @dsl.component(base_image=images.PREPARE, install_kfp_package=False)
 def doctor(
+    findings: Output[Markdown],
     bucket: Optional[str] = None,
     mlflow: bool = False,
     gpus: int = 0,
@@ -18,6 +20,8 @@ def doctor(
 
     Parameters
     ----------
+    findings
+        The same, in the user interface.
     bucket
         Folder or prefix that must be listed, written, read and deleted in.
     mlflow
@@ -35,5 +39,6 @@ def doctor(
         **task.given(bucket=bucket, mlflow=mlflow, gpus=gpus, engine=engine)
     )
     found = stage.doctor(config)
+    task.write_text(findings, found.text())
     found.check()
     return found.text()

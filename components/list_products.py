@@ -3,6 +3,7 @@
 from typing import Optional
 
 from kfp import dsl
+from kfp.dsl import Metrics, Output
 
 from components import images
 
@@ -12,6 +13,7 @@ def list_products(
     products: str,
     prepared: str,
     family: str,
+    metrics: Output[Metrics],
     batch: int = 1,
     tiles: list[str] = [],
     start: Optional[str] = None,
@@ -28,6 +30,8 @@ def list_products(
         Root of the prepared data.
     family
         What to list: s1 (the VH file of each pair) or s2 (folders, .zip and STAC items).
+    metrics
+        How many products, in how many tasks.
     batch
         Products per preparation task.
     tiles
@@ -54,6 +58,9 @@ def list_products(
     )
     key = "input_s1_vh" if family == "s1" else "in_image"
     jobs = stage.list_products(config)
+    task.write_metrics(
+        metrics, {"products": sum(len(job[key]) for job in jobs), "tasks": len(jobs)}
+    )
     return [{"products": job[key], "content": job["content"]} for job in jobs]
 
 

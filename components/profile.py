@@ -4,15 +4,19 @@ A profile is a YAML file, one of `k8s/profiles` (by its name) or any other (by i
 variable `DECLOUD_PROFILE` or `--profile` chooses it; without either it is `local`.
 """
 
+import difflib
 import os
 from functools import cache
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from decloud_lib.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 FOLDER = Path(__file__).parents[1] / "k8s" / "profiles"
 _VARIABLE = "DECLOUD_PROFILE"
@@ -148,8 +152,16 @@ def load(name_or_file: str) -> Profile:
         return Profile.model_validate(content)
     except ValidationError as error:
         told = "; ".join(
-            f"{'.'.join(map(str, item['loc'])) or 'profile'}: "
-            f"{item['msg'].removeprefix('Value error, ')}"
+            f"{'.'.join(map(str, item['loc'])) or 'profile'}: {_problem(item)}"
             for item in error.errors()
         )
         raise ConfigError(f"profile {name_or_file}: {told}; see k8s/README.md") from error
+
+
+def _problem(item: "ErrorDetails") -> str:
+    if item["type"] != "extra_forbidden":
+        return item["msg"].removeprefix("Value error, ")
+    parts = (Profile, Images, Gpu, TaskSize, Toleration, Keys)
+    known = sorted({name for part in parts for name in part.model_fields})
+    close = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
+    return f"unknown key; did you mean {close[0]}" if close else "unknown key"

@@ -127,6 +127,11 @@ def write_page(page: Artifact, uri: str) -> None:
     _write(page, storage.read_text(uri))
 
 
+def write_text(report: Artifact, text: str) -> None:
+    """Show text as it stands: columns stay columns."""
+    _write(report, f"```\n{text}\n```\n")
+
+
 def write_metrics(artifact: Artifact, values: Mapping[str, float]) -> None:
     """Show numbers in the UI, and keep them as JSON in the artifact's file.
 

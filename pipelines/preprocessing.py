@@ -92,7 +92,7 @@ def preprocessing(
         tiles=tiles, start=start, end=end,
     )  # fmt: skip
     radar, optical = (sized(found.after(checked), SMALL) for found in (radar, optical))
-    with dsl.ParallelFor(radar.output, parallelism=PARALLELISM) as pairs:
+    with dsl.ParallelFor(radar.outputs["Output"], parallelism=PARALLELISM) as pairs:
         radar_done = prepare_s1(
             input_s1_vh=pairs.products,
             out_s1_dir=f"{prepared}/S1_PREPARE",
@@ -106,7 +106,7 @@ def preprocessing(
             content=pairs.content,
         )
         sized(radar_done, PREPARE)
-    with dsl.ParallelFor(optical.output, parallelism=PARALLELISM) as folders:
+    with dsl.ParallelFor(optical.outputs["Output"], parallelism=PARALLELISM) as folders:
         optical_done = prepare_s2(
             in_image=folders.products,
             out_s2_dir=f"{prepared}/S2_PREPARE",

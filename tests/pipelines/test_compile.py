@@ -103,6 +103,14 @@ def test_what_may_pass_by_itself_is_tried_again_with_growing_pauses(
         assert policy["backoffFactor"] == 2.0, name
 
 
+def test_each_loop_has_a_limit(pipeline: Callable[..., Any]) -> None:
+    spec = next(yaml.safe_load_all(compile_text(pipeline)))
+    for part in (spec["root"], *spec["components"].values()):
+        for name, task in part.get("dag", {}).get("tasks", {}).items():
+            if "parameterIterator" in task:
+                assert task["iteratorPolicy"]["parallelismLimit"] >= 1, name
+
+
 def test_a_report_ends_each_pipeline_however_it_ends(pipeline: Callable[..., Any]) -> None:
     spec = next(yaml.safe_load_all(compile_text(pipeline)))
     inside, ending = (spec["root"]["dag"]["tasks"][name] for name in ("exit-handler-1", "report"))
