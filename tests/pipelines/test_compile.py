@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,16 @@ DECLOUD = Path(sys.executable).with_name("decloud")
 ANSWERS = {"exec-doctor", "exec-report"}
 
 
-@pytest.fixture(params=PIPELINES)
+@pytest.fixture(params=PIPELINES, scope="module")
 def pipeline(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """Give each pipeline as it is compiled for a cluster."""
     return with_report(PIPELINES[request.param])
+
+
+@cache
+def compiled(pipeline: Callable[..., Any]) -> str:
+    """Return the text of a pipeline; compiling takes a second, and many tests read it."""
+    return compile_text(pipeline)
 
 
 def tasks(spec: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -37,13 +44,13 @@ def tasks(spec: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def executors(pipeline: Callable[..., Any]) -> dict[str, dict[str, Any]]:
-    spec = next(yaml.safe_load_all(compile_text(pipeline)))
+    spec = next(yaml.safe_load_all(compiled(pipeline)))
     found: dict[str, dict[str, Any]] = spec["deploymentSpec"]["executors"]
     return {name: executor["container"] for name, executor in found.items()}
 
 
 def test_compiling_twice_gives_the_same_text(pipeline: Callable[..., Any]) -> None:
-    assert compile_text(pipeline) == compile_text(pipeline)
+    assert compile_text(pipeline) == compiled(pipeline)
 
 
 def test_each_image_comes_from_one_place(pipeline: Callable[..., Any]) -> None:
@@ -57,7 +64,7 @@ def test_each_task_has_limits(pipeline: Callable[..., Any]) -> None:
 
 
 def test_each_task_gets_settings_and_credentials(pipeline: Callable[..., Any]) -> None:
-    _, platform = yaml.safe_load_all(compile_text(pipeline))
+    _, platform = yaml.safe_load_all(compiled(pipeline))
     settings = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert set(settings) == set(executors(pipeline))
     chosen = profile.current()
@@ -68,19 +75,19 @@ def test_each_task_gets_settings_and_credentials(pipeline: Callable[..., Any]) -
 
 
 def test_no_task_installs_packages(pipeline: Callable[..., Any]) -> None:
-    assert "pip install" not in compile_text(pipeline)
+    assert "pip install" not in compiled(pipeline)
 
 
 def test_no_parameter_is_null(pipeline: Callable[..., Any]) -> None:
     # The local runner cannot pass a null on: each optional parameter has a value.
-    spec = next(yaml.safe_load_all(compile_text(pipeline)))
+    spec = next(yaml.safe_load_all(compiled(pipeline)))
     for name, entry in spec["root"]["inputDefinitions"]["parameters"].items():
         assert not entry.get("isOptional") or "defaultValue" in entry, name
 
 
 def test_no_whole_number_of_a_task_is_null(pipeline: Callable[..., Any]) -> None:
     # The local runner turns whole numbers into int, which a null is not.
-    spec = next(yaml.safe_load_all(compile_text(pipeline)))
+    spec = next(yaml.safe_load_all(compiled(pipeline)))
     dags = [spec["root"], *spec["components"].values()]
     for task in (task for dag in dags for task in dag.get("dag", {}).get("tasks", {}).values()):
         inputs = spec["components"][task["componentRef"]["name"]].get("inputDefinitions", {})
@@ -92,7 +99,7 @@ def test_no_whole_number_of_a_task_is_null(pipeline: Callable[..., Any]) -> None
 def test_what_may_pass_by_itself_is_tried_again_with_growing_pauses(
     pipeline: Callable[..., Any],
 ) -> None:
-    spec = next(yaml.safe_load_all(compile_text(pipeline)))
+    spec = next(yaml.safe_load_all(compiled(pipeline)))
     for name, task in tasks(spec):
         if name in ANSWERS:
             assert "retryPolicy" not in task, name
@@ -104,7 +111,7 @@ def test_what_may_pass_by_itself_is_tried_again_with_growing_pauses(
 
 
 def test_each_loop_has_a_limit(pipeline: Callable[..., Any]) -> None:
-    spec = next(yaml.safe_load_all(compile_text(pipeline)))
+    spec = next(yaml.safe_load_all(compiled(pipeline)))
     for part in (spec["root"], *spec["components"].values()):
         for name, task in part.get("dag", {}).get("tasks", {}).items():
             if "parameterIterator" in task:
@@ -112,7 +119,7 @@ def test_each_loop_has_a_limit(pipeline: Callable[..., Any]) -> None:
 
 
 def test_a_report_ends_each_pipeline_however_it_ends(pipeline: Callable[..., Any]) -> None:
-    spec = next(yaml.safe_load_all(compile_text(pipeline)))
+    spec = next(yaml.safe_load_all(compiled(pipeline)))
     inside, ending = (spec["root"]["dag"]["tasks"][name] for name in ("exit-handler-1", "report"))
     assert spec["root"]["dag"]["tasks"].keys() == {"exit-handler-1", "report"}
     assert ending["triggerPolicy"]["strategy"] == "ALL_UPSTREAM_TASKS_COMPLETED"
@@ -128,7 +135,7 @@ def test_the_report_changes_no_parameter(pipeline: Callable[..., Any]) -> None:
 
 
 def test_no_task_is_cached_while_its_image_may_change(pipeline: Callable[..., Any]) -> None:
-    spec = next(yaml.safe_load_all(compile_text(pipeline)))
+    spec = next(yaml.safe_load_all(compiled(pipeline)))
     assert not any(task["cachingOptions"] for _, task in tasks(spec))
 
 
