@@ -7,6 +7,7 @@ import pytest
 from tests.pipelines import golden
 
 
+@pytest.mark.slow
 def test_the_compiled_pipelines_are_those_of_the_summaries(tmp_path):
     found = golden.compile_all(tmp_path)
     kept = {path.stem: path.read_text(encoding="utf-8") for path in golden.FOLDER.glob("*.json")}
