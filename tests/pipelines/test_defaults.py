@@ -12,8 +12,8 @@ from decloud_lib.commands import STAGES
 from decloud_lib.config import StageConfig
 from pipelines.compile import PIPELINES
 
-#: What a pipeline does with a task per product, what only shows something, and a proof by hand.
-WITHOUT_COMPONENT = {"draw-records", "prepare", "inspect", "evaluate-series"}
+#: What a pipeline does with a task per product, what only shows something, what people decide.
+WITHOUT_COMPONENT = {"card", "draw-records", "evaluate-series", "inspect", "prepare", "rollback"}
 #: The component of a group runs the stage that does all.
 STAGE_OF = {name.removesuffix(" all").replace("-", "_"): name for name in STAGES}
 NAMES = [
