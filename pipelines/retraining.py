@@ -61,6 +61,7 @@ def retraining(
     experiment: str = "decloud",
     name: str = "decloud",
     alias: str = "champion",
+    policy: str = "",
     check_s2: str = "",
     check_s1_dir: str = "",
     check_s2_dir: str = "",
@@ -166,8 +167,10 @@ def retraining(
         Name of the registered model.
     alias
         Alias of the model in use.
+    policy
+        Rules of promotion; empty: those shipped.
     check_s2
-        Prepared product that is rebuilt at the end with the model in use; empty: none.
+        Prepared product that is rebuilt at the end with the new network; empty: none.
     check_s1_dir
         Prepared Sentinel-1 folder of its tile.
     check_s2_dir
@@ -232,6 +235,7 @@ def retraining(
         experiment=experiment,
         name=name,
         alias=alias,
+        policy=policy,
         fingerprint=fingerprint,
         overwrite=overwrite,
     ).after(sampled)

@@ -33,7 +33,7 @@ _DECIDING = (
 #: Settings that the pipeline takes under the same name and that decide nothing about the weights.
 _PASSED = (
     *("products", "prepared", "batch", "batch_size_valid", "baselines", "experiment", "name"),
-    "alias",
+    *("alias", "policy"),
 )
 
 
@@ -52,6 +52,7 @@ class RetrainConfig(StageConfig):
     model: str = as_in(TrainConfig, "model")
     name: str = as_in(PromoteConfig, "name")
     alias: str = Field(default="champion", min_length=1, description="Alias of the model in use.")
+    policy: str | None = as_in(PromoteConfig, "policy")
     force: bool = Field(
         default=False,
         description="Train again though nothing changed; --if-changed, the default: only then.",
@@ -146,8 +147,8 @@ class RetrainConfig(StageConfig):
     )
     check_product: str | None = Field(
         default=None,
-        description="Prepared product, PREPARED/S2_PREPARE/TILE/NAME, that is rebuilt with the "
-        "model in use at the end.",
+        description="Prepared product, PREPARED/S2_PREPARE/TILE/NAME, that is rebuilt with the new "
+        "network at the end, to look at.",
     )
 
     @model_validator(mode="after")

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from decloud_lib import tracking
+from decloud_lib import storage, tracking
 from decloud_lib.fingerprint import Change
+from decloud_lib.learning.evidence import MARKDOWN_NAME, REASON_TAG
 from decloud_lib.stages.retrain import RetrainConfig, RetrainPlan
 
 Status = Literal["unchanged", "submitted", "promoted", "not promoted", "failed"]
@@ -17,8 +18,6 @@ EXIT_STATUS: dict[Status, int] = {
 }
 """Wrong input ends with 2, as everywhere."""
 
-REASON_TAG = "decloud.promotion.reason"
-"""Tag of a version: why it was promoted, or not."""
 #: Changes that a report names.
 _MOST_ROWS = 20
 
@@ -39,6 +38,8 @@ class RetrainResult:
     changes: tuple[Change, ...] = ()
     evidence: str = ""
     """Why the new version was promoted, or not; what failed."""
+    comparison: str = ""
+    """How the new version compares, as Markdown."""
     fingerprint: str | None = None
     """URI of what the model is made from."""
     run: str | None = None
@@ -91,8 +92,14 @@ class Work:
             champion=now,
             version=made.number if made else None,
             evidence=made.tags.get(REASON_TAG, "") if made else "",
+            comparison=self._comparison(),
             run=run,
         )
+
+    def _comparison(self) -> str:
+        """Return what the promotion wrote; nothing where there was no comparison."""
+        uri = storage.join(self.arguments["scores"], "promotion", MARKDOWN_NAME)
+        return storage.read_text(uri) if storage.stat(uri) is not None else ""
 
     def _result(self, status: Status, **facts: Any) -> RetrainResult:
         common = {
@@ -133,7 +140,9 @@ def markdown(result: RetrainResult) -> str:
         if len(result.changes) > len(shown):
             lines.append(f"| | | and {len(result.changes) - len(shown)} more |")
         lines.append("")
-    if result.evidence:
+    if result.comparison:
+        lines += [result.comparison.strip(), ""]
+    elif result.evidence:
         lines += [result.evidence, ""]
     before = f"version {result.former_champion}" if result.former_champion else "none"
     now = f"version {result.champion}" if result.champion else "none"

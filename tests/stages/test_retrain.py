@@ -8,8 +8,9 @@ import pytest
 
 from decloud_lib import fingerprint, tracking
 from decloud_lib.errors import ConfigError, ProductError, SettingsError
+from decloud_lib.learning.evidence import REASON_TAG
 from decloud_lib.stages.retrain import RetrainConfig, plan_retraining, take_fingerprint
-from decloud_lib.stages.retrain_result import REASON_TAG, Work, markdown, unchanged
+from decloud_lib.stages.retrain_result import Work, markdown, unchanged
 
 TENSORS = {"s2_t": ("float32", (-1, -1, -1, 4))}
 S1 = "SENTINEL1/T31TCJ/s1b_31TCJ_{}_DES_110_20200501t060008.tif"
