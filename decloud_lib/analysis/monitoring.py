@@ -126,7 +126,9 @@ def drift_part(drifts: Sequence[Drift], threshold: float) -> Part:
         "are those of the bins: percent, days, hours, stored values.",
         marked=tuple(number for number, item in enumerate(drifts) if item.moved),
     )
-    caption = "Grey: trained on. Line: served; red where it has moved. Percent of the items."
+    caption = (
+        "Grey: trained on. Line: served; red where it has moved. Density, each with its own height."
+    )
     pictures = (
         [Picture("features", "Distributions", caption, draw_drifts(drifts))] if drifts else []
     )
@@ -188,14 +190,15 @@ def draw_drifts(drifts: Sequence[Drift]) -> bytes:
             (item.trained, _TRAINED, True),
             (item.served, colour, False),
         ):
-            counts = np.asarray(histogram.counts, float)
+            # Bins differ in width: what is drawn is the density.
+            density = np.asarray(histogram.counts, float) / np.diff(histogram.edges)
             axes.stairs(
-                100 * counts / counts.sum(), histogram.edges, color=shade, fill=filled,
+                density / density.max(), histogram.edges, color=shade, fill=filled,
                 alpha=0.45 if filled else 1.0, linewidth=1.4,
             )  # fmt: skip
         axes.set_title(f"{item.feature}  {item.index:.2f}", fontsize=8, color=colour)
         axes.tick_params(labelsize=7)
-        axes.set_ylabel("%", fontsize=7)
+        axes.set_yticks([])
     return _png(figure)
 
 

@@ -11,10 +11,11 @@ _HALF = 0.5
 _Z95 = 1.6449
 
 
-def merge_bins(expected: Array, actual: Array, min_share: float = 0.05) -> tuple[Array, Array]:
+def merge_bins(expected: Array, actual: Array, min_share: float = 0.1) -> tuple[Array, Array]:
     """Join neighbouring bins until each holds a share of what is expected.
 
-    Bins that are nearly empty in the reference would decide the index by chance.
+    Bins that are nearly empty in the reference would decide the index by chance, and many bins make
+    chance large: ten are usual.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ import pytest
 
 from decloud_lib import fingerprint, tracking
 from decloud_lib.errors import ConfigError, ProductError, SettingsError
-from decloud_lib.learning.evidence import REASON_TAG
+from decloud_lib.learning.evidence import MARKDOWN_NAME, REASON_TAG
 from decloud_lib.stages.retrain import RetrainConfig, plan_retraining, take_fingerprint
 from decloud_lib.stages.retrain_result import Work, markdown, unchanged
 
@@ -129,6 +129,10 @@ def test_what_was_tried_is_not_tried_again(config: RetrainConfig, tmp_path: Path
     text = markdown(result)
     assert text.startswith("### Version 2 was not promoted\n")
     assert "0.3 dB worse" in text
+    page = Path(work.arguments["scores"], "promotion", MARKDOWN_NAME)
+    page.parent.mkdir(parents=True)
+    page.write_text("| rule | found |")
+    assert "| rule | found |" in markdown(work.concluded("here"))
     assert f"| data | changed | `{S2}` |" in text
 
 

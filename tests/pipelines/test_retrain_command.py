@@ -1,0 +1,84 @@
+"""`decloud retrain --runner kfp` against a stand-in for Kubeflow, and what it writes."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from decloud_lib import fingerprint
+from decloud_lib.errors import SettingsError
+from decloud_lib.stages.retrain import RetrainConfig
+from pipelines.compile import PIPELINES, compile_to
+from pipelines.retrain import run_retraining
+from tests.kubeflow import NOW, Kubeflow, serve
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_to(PIPELINES["retraining"], tmp_path_factory.mktemp("p") / "retraining.yaml")
+
+
+@pytest.fixture
+def kubeflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kubeflow]:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with serve(Kubeflow()) as running:
+        yield running
+
+
+@pytest.fixture
+def config(kubeflow: Kubeflow, package: Path, mlflow_store: str, tmp_path: Path) -> RetrainConfig:
+    dem = tmp_path / "products" / "DEM" / "T31TCJ.tif"
+    dem.parent.mkdir(parents=True)
+    dem.touch()
+    return RetrainConfig(
+        products=str(tmp_path / "products"),
+        prepared=str(tmp_path / "prepared"),
+        out=str(tmp_path / "out"),
+        layout="AL-TEST",
+        model="crga_os2_david",
+        runner="kfp",
+        host=kubeflow.url,
+        package=str(package),
+        poll_s=0.01,
+        output=str(tmp_path / "result.json"),
+        report=str(tmp_path / "report.md"),
+    )
+
+
+def test_a_run_is_submitted_with_the_fingerprint(kubeflow: Kubeflow, config: RetrainConfig) -> None:
+    result = run_retraining(config.model_copy(update={"wait": False}))
+    assert (result.status, result.exit_status) == ("submitted", 0)
+    assert result.run == f"{kubeflow.url}/#/runs/details/r0"
+    given = kubeflow.runs[0]["runtime_config"]["parameters"]
+    assert given["fingerprint"] == result.fingerprint
+    written = fingerprint.read(str(result.fingerprint))
+    assert given["models"] == f"{config.out}/runs/{written.digest}/models"
+    assert kubeflow.runs[0]["display_name"].startswith(f"retraining {written.digest} ")
+    told = json.loads(Path(str(config.output)).read_text())
+    assert (told["status"], told["reason"]) == ("submitted", "decloud has no champion yet")
+
+
+def test_a_run_that_ends_without_a_better_version_is_told(
+    kubeflow: Kubeflow, config: RetrainConfig
+) -> None:
+    kubeflow.course = [{"state": "RUNNING"}, {"state": "SUCCEEDED"}]
+    result = run_retraining(config)
+    assert (result.status, result.exit_status) == ("not promoted", 4)
+    assert Path(str(config.report)).read_text().startswith("### Version (none) was not promoted")
+
+
+def test_a_task_that_fails_is_the_answer(kubeflow: Kubeflow, config: RetrainConfig) -> None:
+    error = {"code": 2, "message": "no sample fits the layout"}
+    times = {"start_time": NOW, "end_time": NOW}
+    task = {"task_id": "t", "display_name": "sample", "state": "FAILED", "error": error, **times}
+    kubeflow.course = [{"state": "FAILED", "run_details": {"task_details": [task]}}]
+    result = run_retraining(config)
+    assert (result.status, result.exit_status) == ("failed", 5)
+    assert "no sample fits the layout" in result.evidence
+    assert "Retraining failed" in Path(str(config.report)).read_text()
+
+
+def test_a_compiled_pipeline_has_its_profile_already(config: RetrainConfig) -> None:
+    with pytest.raises(SettingsError, match="leave --profile out"):
+        RetrainConfig(**config.model_dump() | {"profile": "gpu"})
