@@ -30,7 +30,7 @@ SETTINGS = {
     "policy": "policy.yaml",
     "batch": 100,
     "share_ground": True,
-    "valid_every": 4,
+    "valid_every": 5,
     "patchsize": 64,
     "maxntrain": 96,
     "maxnvalid": 24,
@@ -58,10 +58,11 @@ class Step:
 
 
 def make_data(folder: Path) -> Path:
-    """Make products and settings; one product is kept back."""
+    """Make products and settings; the last optical product is kept back."""
     folder.mkdir(parents=True)
-    made = make_products(SyntheticConfig(seed=3, size_px=256, s2_dates=14), folder / "products")
-    late = sorted((made.root / "SENTINEL2").rglob("SENTINEL2*_L2A_*"))[4]
+    made = make_products(SyntheticConfig(size_px=256), folder / "products")
+    optical = [path for path in (made.root / "SENTINEL2/T31TCJ").iterdir() if path.is_dir()]
+    late = max(optical, key=lambda path: path.name.split("_")[1])
     (folder / "late").mkdir()
     shutil.move(late, folder / "late" / late.name)
     for name, content in (("settings.yaml", SETTINGS), ("policy.yaml", POLICY)):
