@@ -16,7 +16,7 @@ from tests import servers
 
 MLFLOW = "decloud:mlflow"
 IMAGES = {images.PREPARE, images.TRAIN, images.INFER, "decloud:retrain", MLFLOW}
-BASE = Path(__file__).parents[2] / "k8s" / "base"
+K8S = Path(__file__).parents[2] / "k8s"
 
 #: A container as the restricted profile of Kubernetes would have it.
 HARDENED: dict[str, Any] = {
@@ -94,8 +94,8 @@ def _tracking_server(
     engine: Any, bucket_variables: dict[str, str], store: str, bucket: str
 ) -> Iterator[str]:
     """Run the server of the Kubernetes base with its own arguments; gives its address."""
-    settings = yaml.safe_load((BASE / "settings.yaml").read_text())["data"]
-    deployment = next(yaml.safe_load_all((BASE / "mlflow.yaml").read_text()))
+    settings = yaml.safe_load((K8S / "runs" / "settings.yaml").read_text())["data"]
+    deployment = next(yaml.safe_load_all((K8S / "base" / "mlflow.yaml").read_text()))
     container = deployment["spec"]["template"]["spec"]["containers"][0]
     port = servers.free_port()
     arguments = [
