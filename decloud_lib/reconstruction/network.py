@@ -49,6 +49,16 @@ class Tiling:
             for first in range(0, len(group), batch_size)
         ]
 
+    def computed_px(self, shape: tuple[int, int]) -> int:
+        """Return how many pixels are computed for an extent; some of them several times."""
+        around = 2 * (self.margin_px + self.overlap_px)
+        sides = []
+        for size in shape:
+            whole, rest = divmod(size, self.window_px)
+            last = -(-rest // self.multiple_px) * self.multiple_px + around if rest else 0
+            sides.append(whole * (self.window_px + around) + last)
+        return sides[0] * sides[1]
+
     def read_window(self, window: Window) -> Window:
         """Return what the network needs to see for one window."""
         around = self.margin_px + self.overlap_px

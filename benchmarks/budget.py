@@ -1,0 +1,165 @@
+"""Memory of the forward pass of each network: writes the table that reconstructions plan with.
+
+Run it where TensorFlow or a network has changed: `python -m benchmarks.budget`. All networks are
+measured one after another in one process: the highest resident memory during a call, less that
+before it. What is measured is the memory of one window at two sizes; it grows with the pixels.
+"""
+
+import argparse
+import ctypes
+import gc
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from decloud_lib.arrays.fit_grid import CELL_PX
+from decloud_lib.models.contract import ModelContract
+from decloud_lib.reconstruction import budget
+from decloud_lib.reconstruction.closed_form import CONTRACTS, RegionalFit, closed_form
+from decloud_lib.types import Array, Window
+
+SIDES_PX = (256, 512)
+_PROCESSES = {
+    "numpy": "import decloud_lib.stages.reconstruct, rasterio",
+    "tensorflow": "import decloud_lib.stages.reconstruct, rasterio, decloud_lib.models.store, "
+    "tensorflow as tf; tf.function(lambda x: tf.nn.relu(x))(tf.ones((9, 9)))",
+}
+#: Computed at full resolution throughout, so each pixel takes long.
+_SLOW = {"meraner_original": (64, 128)}
+
+
+def measure_all(names: list[str]) -> dict[str, dict[str, object]]:
+    """Return the entry of the table for each name, all if there is none."""
+    from decloud_lib.models import registry
+
+    found: dict[str, dict[str, object]] = {}
+    for name in names or registry.names():
+        sides = _SLOW.get(name, SIDES_PX)
+        work = _formula if name in CONTRACTS else _network
+        call, weights = work(name)
+        points = [[side, round(_peak_mb(call, side), 1)] for side in sides]
+        found[name] = {"weights_mb": round(weights, 1), "windows": points}
+        print(name, found[name], flush=True)
+        del call
+    return found
+
+
+def process_mb(imports: str) -> float:
+    """Return the memory of a process that has imported something and used it a little."""
+    report = (
+        "print(__import__('re').search(r'VmRSS:\\s*(\\d+)', open('/proc/self/status').read())[1])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"{imports}; {report}"], check=True, capture_output=True, text=True
+    )
+    return round(int(done.stdout.split()[-1]) * 1024 / 1e6, 1)
+
+
+def _network(name: str) -> tuple[Callable[[int], object], float]:
+    import tensorflow as tf
+
+    from decloud_lib.models import registry
+
+    definition, spec = registry.get(name), registry.ModelSpec()
+    model, contract = definition.build(spec), definition.contract(spec)
+    forward = tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True)
+
+    def call(side: int) -> object:
+        arrays = {
+            item.key: tf.constant(_array(contract, item.key, side)) for item in contract.inputs
+        }
+        return {key: value.numpy() for key, value in forward(arrays).items()}
+
+    return call, sum(weight.nbytes for weight in model.get_weights()) / 1e6
+
+
+def _formula(name: str) -> tuple[Callable[[int], object], float]:
+    contract = CONTRACTS[name]
+
+    def call(side: int) -> object:
+        estimator = closed_form(contract, (side, side))
+        assert estimator is not None
+        reading = {
+            key: _array(contract, key, side)[0].astype(np.uint16 if "s1_" in key else np.int16)
+            for key in estimator.input_keys
+            if "timestamp" not in key
+        }
+        for key in estimator.input_keys:
+            if "timestamp" in key:
+                days = {"tm1": -10, "tp1": 10}.get(key.rpartition("_")[2], 0)
+                reading[key] = np.full((side, side, 1), days, np.int64)
+        if isinstance(estimator, RegionalFit):
+            estimator.learn([_Reader(reading)])
+        return estimator([Window(0, 0, side, side)], [reading])
+
+    return call, 0.0
+
+
+class _Reader:
+    def __init__(self, reading: dict[str, Array]) -> None:
+        self._reading = reading
+
+    def read(self, window: Window) -> dict[str, Array]:
+        rows, cols = (
+            np.clip(np.arange(start, start + size), 0, len(self._reading["s2_t"]) - 1)
+            for start, size in ((window.row, window.height), (window.col, window.width))
+        )
+        assert max(window.shape) <= 2 * CELL_PX
+        return {key: pixels[rows][:, cols] for key, pixels in self._reading.items()}
+
+    def close(self) -> None:
+        pass
+
+
+def _array(contract: ModelContract, key: str, side: int) -> Array:
+    """Return (1, side, side, C) of one input, about what images hold; (1,) of a date."""
+    items = {item.key: item for item in contract.inputs}
+    item = items.get(key)
+    rng = np.random.default_rng(0)
+    if item is not None and not item.bands:
+        return np.zeros(1, np.float64)
+    bands = len(item.bands) if item else 2 if key.startswith("s1") else 4
+    size = side // (item.factor if item else 1)
+    if "cld10m" in key:
+        return (rng.random((1, size, size, 1)) > 0.6).astype(np.float32)
+    return rng.uniform(1, 5000, (1, size, size, bands)).astype(np.float32)
+
+
+def _peak_mb(call: Callable[[int], object], side: int) -> float:
+    """Return the memory that a call takes at most, 10^6 bytes; the second call counts."""
+    call(side)
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _status("VmRSS")
+    result = call(side)
+    peak = _status("VmHWM")
+    del result
+    return max(peak - before, 0.0)
+
+
+def _status(name: str) -> float:
+    found = re.search(rf"{name}:\s*(\d+)", Path("/proc/self/status").read_text())
+    assert found is not None
+    return int(found[1]) * 1024 / 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.budget", description=__doc__)
+    parser.add_argument("names", nargs="*", help="networks to measure; all by default")
+    names = parser.parse_args().names
+    table: dict[str, Any] = dict(budget.table()) if names else {}
+    table["processes"] = {kind: process_mb(imports) for kind, imports in _PROCESSES.items()}
+    table |= measure_all(names)
+    text = json.dumps(dict(sorted(table.items())), indent=1)
+    budget.TABLE.write_text(re.sub(r"\[\s+(\S+)\s+(\S+)\s+\]", r"[\1 \2]", text) + "\n")
+
+
+if __name__ == "__main__":
+    main()

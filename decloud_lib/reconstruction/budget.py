@@ -1,0 +1,172 @@
+"""How much memory a reconstruction takes, and the windows that a limit allows.
+
+The memory of a forward pass comes from a table that `python -m benchmarks.budget` measures; the
+rest is counted: what is read ahead, what waits to be written, rows of overlapping windows.
+"""
+
+import json
+import logging
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import lcm
+from pathlib import Path
+from typing import Any
+
+from decloud_lib.bands import S2_10M_BANDS
+from decloud_lib.errors import ConfigError
+from decloud_lib.models.contract import ModelContract, ModelInput
+from decloud_lib.reconstruction.closed_form import CONTRACTS
+from decloud_lib.reconstruction.network import Tiling
+
+logger = logging.getLogger(__name__)
+
+TABLE = Path(__file__).with_name("budgets.json")
+#: Largest window that is chosen, 10 m pixels; larger ones save little and fill the pipeline badly.
+LARGEST_PX = 1024
+_STEP_PX = 32
+#: A smaller window is taken that computes no more than this beyond the least possible.
+_SLACK = 1.02
+#: Copies of a window that a reader holds while it composes dates, beside what it gives.
+_COMPOSING = 2
+_ROWS_PX = 256
+_BLOCK_CACHE_MB = 67
+"""GDAL's, as `storage.gdal_options` sets it."""
+
+
+@lru_cache(maxsize=1)
+def table() -> dict[str, Any]:
+    """Return what was measured.
+
+    Returns
+    -------
+    Name of a network -> `weights_mb`, and `windows`: pairs of side (px) and memory (10^6 bytes) of
+    the forward pass of one window. `processes` -> memory of a process that has loaded nothing yet.
+    """
+    content: dict[str, Any] = json.loads(TABLE.read_text())
+    return content
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What runs at the same time."""
+
+    batch_size: int = 1
+    readers: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Memory of a reconstruction at its peak, 10^6 bytes."""
+
+    process: float
+    """Libraries and weights."""
+    forward: float
+    """Forward pass of a batch."""
+    waiting: float
+    """Windows that were read ahead, are being read, or wait to be written; the block cache; rows of
+    windows that overlap."""
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return self.process + self.forward + self.waiting
+
+
+def memory_of(contract: ModelContract, tiling: Tiling, width: int, load: Load) -> Memory:
+    """Return the memory of a reconstruction at its peak.
+
+    Parameters
+    ----------
+    contract
+        The model. One that is not in the table is taken for the one that needs most.
+    tiling
+        Its windows.
+    width
+        Columns of the image, 10 m pixels.
+    load
+        What runs at the same time.
+    """
+    side = min(tiling.window_px, -(-width // tiling.multiple_px) * tiling.multiple_px)
+    side += 2 * (tiling.margin_px + tiling.overlap_px)
+    pixels = side * side / 1e6
+    entry = _entry(contract)
+    kind = "numpy" if contract.name in CONTRACTS else "tensorflow"
+    taken = sum(_bytes(item) for item in contract.inputs)
+    given = sum(4 * len(item.bands) / item.factor**2 for item in contract.outputs)
+    windows = 2 * load.batch_size + load.readers + 1
+    waiting = windows * pixels * (taken + given) + load.readers * pixels * _COMPOSING * taken
+    if tiling.overlap_px:
+        rows = tiling.window_px + 2 * tiling.overlap_px + _ROWS_PX
+        waiting += rows * width * 4 * (len(S2_10M_BANDS) + 1) / 1e6
+    return Memory(
+        # While a model is loaded its weights are in the file's buffer too.
+        process=table()["processes"][kind] + 2 * entry["weights_mb"],
+        forward=load.batch_size * _forward_mb(entry["windows"], side),
+        waiting=waiting + _BLOCK_CACHE_MB,
+    )
+
+
+def fitting_tiling(
+    contract: ModelContract, tiling: Tiling, shape: tuple[int, int], limit_gb: float, load: Load
+) -> Tiling:
+    """Return the windows that compute least within a memory limit.
+
+    Parameters
+    ----------
+    contract
+        The model.
+    tiling
+        Margin, overlap and multiple; the window is chosen anew.
+    shape
+        Rows and columns of the image, 10 m pixels.
+    limit_gb
+        10^9 bytes.
+    load
+        What runs at the same time.
+
+    Raises
+    ------
+    ConfigError
+        Not even the smallest window fits.
+    """
+    step = lcm(tiling.multiple_px, _STEP_PX)
+    largest = min(LARGEST_PX, -(-max(shape) // step) * step)
+    choices = [replace(tiling, window_px=side) for side in range(step, largest + 1, step)]
+    needs = [memory_of(contract, item, shape[1], load).total for item in choices]
+    found = [item for item, need in zip(choices, needs, strict=True) if need <= 1000 * limit_gb]
+    if not found:
+        raise ConfigError(
+            f"--memory-limit {limit_gb:g}: the smallest windows of model {contract.name}, "
+            f"{step} px with a margin of {tiling.margin_px} px, take {needs[0] / 1000:.1f} GB; "
+            f"raise the limit to that, or use a smaller --batch-size or fewer --readers"
+        )
+    least = min(item.computed_px(shape) for item in found)
+    return next(item for item in found if item.computed_px(shape) <= _SLACK * least)
+
+
+def is_measured(contract: ModelContract) -> bool:
+    """Say whether the table has the model itself."""
+    return contract.name in table()
+
+
+def _entry(contract: ModelContract) -> dict[str, Any]:
+    if is_measured(contract):
+        found: dict[str, Any] = table()[contract.name]
+        return found
+    known = (entry for name, entry in table().items() if name != "processes")
+    return max(known, key=lambda entry: _forward_mb(entry["windows"], LARGEST_PX))
+
+
+def _forward_mb(windows: list[tuple[float, float]], side: float) -> float:
+    """Return the memory of one window: a part that is fixed, and one that grows with the pixels."""
+    (small, low), (large, high) = windows
+    slope = max((high - low) / (large**2 - small**2), high / large**2 / 2)
+    return max(high + slope * (side**2 - large**2), low)
+
+
+def _bytes(item: ModelInput) -> float:
+    """Return the bytes per 10 m pixel of an input as it is read."""
+    if not item.bands:
+        return 8
+    size = 1 if "cld10m" in item.key else 2
+    return size * len(item.bands) / item.factor**2
