@@ -52,7 +52,9 @@ def main() -> int:
         "engines": lambda: engines.bench_engines(options.engines_size, options.rounds),
         "fingerprints": lambda: fingerprints.bench_fingerprints(options.products, options.rounds),
         "runtimes": lambda: runtimes.bench_runtimes(options.rounds),
-        "reconstruct": lambda: _reconstruct_rows(options.reconstruct_size),
+        "reconstruct": lambda: reconstruct.bench_reconstruct(
+            options.reconstruct_size, options.reconstruct_large
+        ),
     }
     wanted = {"prepare": _PREPARATION, None: _PARTS}.get(options.only, (options.only,))
     rows: list[Row] = []
@@ -79,6 +81,7 @@ def _options() -> argparse.Namespace:
         "engines-size": (4096, "side of the image that the engines read"),
         "products": (10_000, "products that are compared with those of the model in use"),
         "reconstruct-size": (2048, "side of the rebuilt image"),
+        "reconstruct-large": (10980, "side of the rebuilt image whose memory is measured"),
     }
     for name, (default, words) in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=default, help=words)
@@ -86,15 +89,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", choices=["prepare", *_PARTS], help="run one part")
     parser.add_argument("--check", action="store_true", help="status 1 when a target is missed")
     return parser.parse_args()
-
-
-def _reconstruct_rows(size: int) -> list[Row]:
-    rows = []
-    for found in reconstruct.bench_reconstruct(size):
-        row = Row(**found)  # type: ignore[arg-type]
-        bounded = row.baseline == "limit"
-        rows.append(Row(**found, target=1.0) if bounded else row)  # type: ignore[arg-type]
-    return rows
 
 
 def _write(folder: Path, rows: list[Row]) -> None:

@@ -1,8 +1,8 @@
 """Memory of the forward pass of each network: writes the table that reconstructions plan with.
 
-Run it where TensorFlow or a network has changed: `python -m benchmarks.budget`. All networks are
-measured one after another in one process: the highest resident memory during a call, less that
-before it. What is measured is the memory of one window at two sizes; it grows with the pixels.
+Run it where TensorFlow or a network has changed: `python -m benchmarks.budget`. Each network has a
+process of its own: the highest resident memory while one window is computed, less that before the
+first, at two sizes; it grows with the pixels.
 """
 
 import argparse
@@ -14,7 +14,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -34,20 +33,30 @@ _PROCESSES = {
 _SLOW = {"meraner_original": (64, 128)}
 
 
-def measure_all(names: list[str]) -> dict[str, dict[str, object]]:
-    """Return the entry of the table for each name, all if there is none."""
+def measure(name: str) -> dict[str, object]:
+    """Return the entry of the table for one network."""
+    call, weights = (_formula if name in CONTRACTS else _network)(name)
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    before = _status_mb("VmRSS")
+    points = []
+    for side in _SLOW.get(name, SIDES_PX):
+        Path("/proc/self/clear_refs").write_text("5")  # forgets the highest memory so far
+        call(side)
+        # What stays allocated after a smaller window counts too: it also does in a reconstruction.
+        points.append([side, round(_status_mb("VmHWM") - before, 1)])
+    found: dict[str, object] = {"weights_mb": round(weights, 1), "windows": points}
+    if name not in CONTRACTS:
+        contract = _contract(name)
+        images = sum(1 for item in contract.inputs if item.bands)
+        found |= {"stride": contract.stride, "images": images}
+    return found
+
+
+def _contract(name: str) -> ModelContract:
     from decloud_lib.models import registry
 
-    found: dict[str, dict[str, object]] = {}
-    for name in names or registry.names():
-        sides = _SLOW.get(name, SIDES_PX)
-        work = _formula if name in CONTRACTS else _network
-        call, weights = work(name)
-        points = [[side, round(_peak_mb(call, side), 1)] for side in sides]
-        found[name] = {"weights_mb": round(weights, 1), "windows": points}
-        print(name, found[name], flush=True)
-        del call
-    return found
+    return registry.get(name).contract(registry.ModelSpec())
 
 
 def process_mb(imports: str) -> float:
@@ -131,20 +140,7 @@ def _array(contract: ModelContract, key: str, side: int) -> Array:
     return rng.uniform(1, 5000, (1, size, size, bands)).astype(np.float32)
 
 
-def _peak_mb(call: Callable[[int], object], side: int) -> float:
-    """Return the memory that a call takes at most, 10^6 bytes; the second call counts."""
-    call(side)
-    gc.collect()
-    ctypes.CDLL("libc.so.6").malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")
-    before = _status("VmRSS")
-    result = call(side)
-    peak = _status("VmHWM")
-    del result
-    return max(peak - before, 0.0)
-
-
-def _status(name: str) -> float:
+def _status_mb(name: str) -> float:
     found = re.search(rf"{name}:\s*(\d+)", Path("/proc/self/status").read_text())
     assert found is not None
     return int(found[1]) * 1024 / 1e6
@@ -153,12 +149,24 @@ def _status(name: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.budget", description=__doc__)
     parser.add_argument("names", nargs="*", help="networks to measure; all by default")
-    names = parser.parse_args().names
-    table: dict[str, Any] = dict(budget.table()) if names else {}
-    table["processes"] = {kind: process_mb(imports) for kind, imports in _PROCESSES.items()}
-    table |= measure_all(names)
-    text = json.dumps(dict(sorted(table.items())), indent=1)
-    budget.TABLE.write_text(re.sub(r"\[\s+(\S+)\s+(\S+)\s+\]", r"[\1 \2]", text) + "\n")
+    parser.add_argument("--here", action="store_true", help="one network, in this process")
+    options = parser.parse_args()
+    if options.here:
+        print(json.dumps(measure(*options.names)))
+        return
+
+    from decloud_lib.models import registry
+
+    found = dict(budget.table()) if options.names else {}
+    found["processes"] = {kind: process_mb(imports) for kind, imports in _PROCESSES.items()}
+    for name in options.names or registry.names():
+        command = [sys.executable, "-m", "benchmarks.budget", name, "--here"]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        found[name] = json.loads(done.stdout.splitlines()[-1])
+        print(name, found[name], flush=True)
+        text = json.dumps(dict(sorted(found.items())), indent=1)
+        text = re.sub(r"\[\s+([\d.]+),\s+([\d.]+)\s+\]", r"[\1, \2]", text)
+        budget.TABLE.write_text(text + "\n")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ def reconstruct(
     output_20m: Optional[str] = None,
     dem: Optional[str] = None,
     pad: Optional[int] = None,
-    ts: int = 512,
+    ts: Optional[int] = None,
+    memory_limit: float = 4.0,
     keep_clear: bool = False,
     feather_px: int = 16,
     quality: bool = False,
@@ -78,7 +79,9 @@ def reconstruct(
     pad
         Margin, 10 m pixels; -1: what the network needs.
     ts
-        Window, 10 m pixels.
+        Side of a window, 10 m pixels; -1: what computes least within the memory limit.
+    memory_limit
+        Memory for which windows are chosen, 10^9 bytes.
     keep_clear
         Keep the observed pixels where the date is clear.
     feather_px
@@ -142,6 +145,7 @@ def reconstruct(
             dem=dem,
             pad=pad,
             ts=ts,
+            memory_limit=memory_limit,
             keep_clear=keep_clear,
             feather_px=feather_px,
             quality=quality,

@@ -23,7 +23,8 @@ def synthesise(
     max_days: float = 22.0,
     max_nodata: float = 0.05,
     pad: Optional[int] = None,
-    ts: int = 512,
+    ts: Optional[int] = None,
+    memory_limit: float = 4.0,
     nodata_mask: str = "required",
     batch_size: int = 1,
     engine: str = "rasterio",
@@ -65,7 +66,9 @@ def synthesise(
     pad
         Margin, 10 m pixels; -1: what the network needs.
     ts
-        Window, 10 m pixels.
+        Side of a window, 10 m pixels; -1: what computes least within the memory limit.
+    memory_limit
+        Memory for which windows are chosen, 10^9 bytes.
     nodata_mask
         Where the output is no data: required, or historic (a wide surrounding too).
     batch_size
@@ -108,6 +111,7 @@ def synthesise(
             max_nodata=max_nodata,
             pad=pad,
             ts=ts,
+            memory_limit=memory_limit,
             nodata_mask=nodata_mask,
             batch_size=batch_size,
             engine=engine,

@@ -234,7 +234,9 @@ STAGES = {
         "  --dem prepared/DEM_PREPARE/T31TEJ.tif --savedmodel models:/decloud@champion \\\n"
         "  --output reconstructed/PRODUCT.tif",
         "The dates around it are chosen from --s1-dir and --s2-dir, or named with the --il-... "
-        "options; a side that is named is not added to.",
+        "options; a side that is named is not added to. --dry-run tells the windows, memory, disk "
+        "and time.",
+        plan="plan",
     ),
     "synthesise": StageCommand(
         "decloud_lib.stages.synthesise:SynthesiseConfig:synthesise",

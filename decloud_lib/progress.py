@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -25,7 +25,13 @@ def silence() -> None:
     _silent = True
 
 
-def track(items: Iterable[T], total: int, label: str, unit: str = "item") -> Iterator[T]:
+def track(
+    items: Iterable[T],
+    total: int,
+    label: str,
+    unit: str = "item",
+    pixels: Callable[[T], int] | None = None,
+) -> Iterator[T]:
     """Yield the items and show how far the work is.
 
     Parameters
@@ -38,20 +44,42 @@ def track(items: Iterable[T], total: int, label: str, unit: str = "item") -> Ite
         What the work is, for the bar or the log line.
     unit
         What one item is called.
+    pixels
+        How many pixels an item has: the speed is shown in Mpixel/s.
     """
     if _silent:
         yield from items
         return
     if sys.stderr.isatty():
-        yield from tqdm(items, total=total, desc=label, unit=unit, leave=False)
+        yield from _bar(items, total, label, unit, pixels)
         return
     start = last = time.monotonic()
-    shown = 0
+    shown = count = 0
     for done, item in enumerate(items, start=1):
         # The work on the item happens here: it is counted when the caller comes back.
         yield item
+        count += pixels(item) if pixels is not None else 0
         tenth = 10 * done // max(total, 1)
         now = time.monotonic()
         if (total >= _LINES_FROM and tenth > shown) or now - last >= _SILENCE_S:
             shown, last = tenth, now
-            logger.info("%s: %d of %d (%.0f s)", label, done, total, now - start)
+            seconds = now - start
+            rate = f", {_speed(count, seconds)}" if count else ""
+            left = f", {seconds * (total - done) / done:.0f} s left" if done < total else ""
+            logger.info("%s: %d of %d (%.0f s%s%s)", label, done, total, seconds, rate, left)
+
+
+def _bar(
+    items: Iterable[T], total: int, label: str, unit: str, pixels: Callable[[T], int] | None
+) -> Iterator[T]:
+    start, count = time.monotonic(), 0
+    with tqdm(items, total=total, desc=label, unit=unit, leave=False) as bar:
+        for item in bar:
+            yield item
+            if pixels is not None:
+                count += pixels(item)
+                bar.set_postfix_str(_speed(count, time.monotonic() - start))
+
+
+def _speed(count: int, seconds: float) -> str:
+    return f"{count / 1e6 / max(seconds, 1e-9):.2f} Mpixel/s"

@@ -23,7 +23,8 @@ def reconstruction(
     il_s1after: list[str] = [],
     il_s2after: list[str] = [],
     pad: int = -1,
-    ts: int = 512,
+    ts: int = -1,
+    memory_limit: float = 4.0,
     statistics: str = "",
     maxgap: float = 72.0,
     priority: str = "closest_clear",
@@ -62,7 +63,9 @@ def reconstruction(
     pad
         Margin, 10 m pixels; -1: what the network needs.
     ts
-        Window, 10 m pixels.
+        Side of a window, 10 m pixels; -1: what computes least within the memory limit.
+    memory_limit
+        Memory for which windows are chosen, 10^9 bytes.
     statistics
         Folder of a table of inputs and self-check, for the monitoring; empty: none.
     maxgap
@@ -95,6 +98,7 @@ def reconstruction(
         dem=dem,
         pad=pad,
         ts=ts,
+        memory_limit=memory_limit,
         statistics=statistics,
         maxgap=maxgap,
         priority=priority,
@@ -117,7 +121,8 @@ def reconstruction_series(
     start: str = "",
     end: str = "",
     pad: int = -1,
-    ts: int = 512,
+    ts: int = -1,
+    memory_limit: float = 4.0,
     statistics: str = "",
     maxgap: float = 72.0,
     priority: str = "closest_clear",
@@ -148,7 +153,9 @@ def reconstruction_series(
     pad
         Margin, 10 m pixels; -1: what the network needs.
     ts
-        Window, 10 m pixels.
+        Side of a window, 10 m pixels; -1: what computes least within the memory limit.
+    memory_limit
+        Memory for which windows are chosen, 10^9 bytes.
     statistics
         Folder of a table of inputs and self-check, for the monitoring; empty: none.
     maxgap
@@ -177,6 +184,7 @@ def reconstruction_series(
         end=end,
         pad=pad,
         ts=ts,
+        memory_limit=memory_limit,
         statistics=statistics,
         maxgap=maxgap,
         priority=priority,
@@ -207,7 +215,8 @@ def reconstruction_tiles(
     quality: bool = False,
     keep_clear: bool = False,
     pad: int = -1,
-    ts: int = 512,
+    ts: int = -1,
+    memory_limit: float = 4.0,
     maxgap: float = 72.0,
     priority: str = "closest_clear",
     min_days: float = -1.0,
@@ -248,7 +257,9 @@ def reconstruction_tiles(
     pad
         Margin, 10 m pixels; -1: what the network needs.
     ts
-        Window, 10 m pixels.
+        Side of a window, 10 m pixels; -1: what computes least within the memory limit.
+    memory_limit
+        Memory for which windows are chosen, 10^9 bytes.
     maxgap
         Largest time between Sentinel-1 and Sentinel-2, hours.
     priority
@@ -282,6 +293,7 @@ def reconstruction_tiles(
             keep_clear=keep_clear,
             pad=pad,
             ts=ts,
+            memory_limit=memory_limit,
             maxgap=maxgap,
             priority=priority,
             min_days=min_days,

@@ -23,12 +23,16 @@ logger = logging.getLogger(__name__)
 TABLE = Path(__file__).with_name("budgets.json")
 #: Largest window that is chosen, 10 m pixels; larger ones save little and fill the pipeline badly.
 LARGEST_PX = 1024
+#: Smaller windows are chosen only where the memory asks for it: blocks would be read twice.
+_LEAST_PX = 512
 _STEP_PX = 32
 #: A smaller window is taken that computes no more than this beyond the least possible.
 _SLACK = 1.02
 #: Copies of a window that a reader holds while it composes dates, beside what it gives.
 _COMPOSING = 2
 _ROWS_PX = 256
+_UNCOUNTED = 1.15
+"""Seen: 1.14 for `crga_os2_david` with windows of 512 px, 1.43 GB at its peak."""
 _BLOCK_CACHE_MB = 67
 """GDAL's, as `storage.gdal_options` sets it."""
 
@@ -68,8 +72,8 @@ class Memory:
 
     @property
     def total(self) -> float:
-        """All of it."""
-        return self.process + self.forward + self.waiting
+        """All of it, and what nobody counts: buffers of libraries, gaps between freed blocks."""
+        return _UNCOUNTED * (self.process + self.forward + self.waiting)
 
 
 def memory_of(contract: ModelContract, tiling: Tiling, width: int, load: Load) -> Memory:
@@ -78,7 +82,7 @@ def memory_of(contract: ModelContract, tiling: Tiling, width: int, load: Load) -
     Parameters
     ----------
     contract
-        The model. One that is not in the table is taken for the one that needs most.
+        The model.
     tiling
         Its windows.
     width
@@ -89,9 +93,11 @@ def memory_of(contract: ModelContract, tiling: Tiling, width: int, load: Load) -
     side = min(tiling.window_px, -(-width // tiling.multiple_px) * tiling.multiple_px)
     side += 2 * (tiling.margin_px + tiling.overlap_px)
     pixels = side * side / 1e6
-    entry = _entry(contract)
+    entry, more = _entry(contract)
     kind = "numpy" if contract.name in CONTRACTS else "tensorflow"
-    taken = sum(_bytes(item) for item in contract.inputs)
+    # The first pass of a fit is made by all readers at once.
+    at_once = load.readers if kind == "numpy" else load.batch_size
+    taken = sum(_bytes(item, mosaic=kind == "numpy") for item in contract.inputs)
     given = sum(4 * len(item.bands) / item.factor**2 for item in contract.outputs)
     windows = 2 * load.batch_size + load.readers + 1
     waiting = windows * pixels * (taken + given) + load.readers * pixels * _COMPOSING * taken
@@ -101,7 +107,7 @@ def memory_of(contract: ModelContract, tiling: Tiling, width: int, load: Load) -
     return Memory(
         # While a model is loaded its weights are in the file's buffer too.
         process=table()["processes"][kind] + 2 * entry["weights_mb"],
-        forward=load.batch_size * _forward_mb(entry["windows"], side),
+        forward=at_once * more * _forward_mb(entry["windows"], side),
         waiting=waiting + _BLOCK_CACHE_MB,
     )
 
@@ -140,6 +146,7 @@ def fitting_tiling(
             f"{step} px with a margin of {tiling.margin_px} px, take {needs[0] / 1000:.1f} GB; "
             f"raise the limit to that, or use a smaller --batch-size or fewer --readers"
         )
+    found = [item for item in found if item.window_px >= _LEAST_PX] or found[-1:]
     least = min(item.computed_px(shape) for item in found)
     return next(item for item in found if item.computed_px(shape) <= _SLACK * least)
 
@@ -149,12 +156,22 @@ def is_measured(contract: ModelContract) -> bool:
     return contract.name in table()
 
 
-def _entry(contract: ModelContract) -> dict[str, Any]:
+def _entry(contract: ModelContract) -> tuple[dict[str, Any], float]:
+    """Return what was measured, and by how much the model is thought to need more.
+
+    A model that is not in the table counts as the hungriest network of its stride (of all, where
+    there is none), in proportion to the images that it takes.
+    """
     if is_measured(contract):
         found: dict[str, Any] = table()[contract.name]
-        return found
-    known = (entry for name, entry in table().items() if name != "processes")
-    return max(known, key=lambda entry: _forward_mb(entry["windows"], LARGEST_PX))
+        return found, 1.0
+    networks = [entry for entry in table().values() if "stride" in entry]
+    alike = [entry for entry in networks if entry["stride"] == contract.stride] or networks
+    images = sum(1 for item in contract.inputs if item.bands)
+    more = [max(images / entry["images"], 1.0) for entry in alike]
+    needs = [_forward_mb(entry["windows"], LARGEST_PX) for entry in alike]
+    hungriest = max(range(len(alike)), key=lambda number: needs[number] * more[number])
+    return alike[hungriest], more[hungriest]
 
 
 def _forward_mb(windows: list[tuple[float, float]], side: float) -> float:
@@ -164,9 +181,9 @@ def _forward_mb(windows: list[tuple[float, float]], side: float) -> float:
     return max(high + slope * (side**2 - large**2), low)
 
 
-def _bytes(item: ModelInput) -> float:
-    """Return the bytes per 10 m pixel of an input as it is read."""
+def _bytes(item: ModelInput, *, mosaic: bool) -> float:
+    """Return the bytes per 10 m pixel of an input as it is read; pixels of a mosaic have dates."""
     if not item.bands:
-        return 8
+        return 8 if mosaic else 0
     size = 1 if "cld10m" in item.key else 2
     return size * len(item.bands) / item.factor**2

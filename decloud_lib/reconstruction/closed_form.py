@@ -28,7 +28,11 @@ Rule = Callable[[Array, Array, Array], Array]
 
 
 def _linear(before: Array, after: Array, ratio: Array) -> Array:
-    return np.asarray(before + (after - before) * ratio)
+    # In the array of the later image, which nobody needs any more.
+    after -= before
+    after *= ratio
+    after += before
+    return after
 
 
 def _nearest(before: Array, after: Array, ratio: Array) -> Array:
@@ -41,7 +45,8 @@ class Interpolation:
 
     contract: ModelContract
     rule: Rule
-    """(before, after, ratio) -> estimate; the ratio is 0 at the date before and 1 at that after."""
+    """(before, after, ratio) -> estimate; the ratio is 0 at the date before and 1 at that after. It
+    may use the memory of what it is given."""
 
     @property
     def input_keys(self) -> tuple[str, ...]:
@@ -65,10 +70,13 @@ class Interpolation:
         past, now, future = (
             reading[f"s2_timestamp_{name}"] for name in ("tm1", date.rpartition("_")[2], "tp1")
         )
-        span = future - past
-        ratio = np.where(span == 0, 0.0, (now - past) / np.where(span == 0, 1, span))
-        before, after = (reading[key].astype(np.float32) * _SCALE for key in ("s2_tm1", "s2_tp1"))
-        return self.rule(before, after, ratio.astype(np.float32))
+        # Differences are exact before they become short.
+        since, span = (now - past).astype(np.float32), (future - past).astype(np.float32)
+        ratio = np.divide(since, span, out=np.zeros_like(span), where=span != 0)
+        before, after = (reading[key].astype(np.float32) for key in ("s2_tm1", "s2_tp1"))
+        estimate = self.rule(before, after, ratio)
+        estimate *= _SCALE
+        return estimate
 
 
 class RegionalFit:
@@ -99,15 +107,21 @@ class RegionalFit:
         """What is estimated."""
         return self.contract.outputs
 
-    def learn(self, readers: Sequence[Reader[Window, stream.Inputs]]) -> None:
+    def learn(
+        self,
+        readers: Sequence[Reader[Window, stream.Inputs]],
+        cells: Sequence[Window] | None = None,
+    ) -> None:
         """Gather the sums of the whole image, and fit.
 
         Parameters
         ----------
         readers
             One per thread; each also sums up what it reads.
+        cells
+            Only these cells, to see how long it takes.
         """
-        cells = partition(self._shape, CELL_PX)
+        cells = cells or partition(self._shape, CELL_PX)
         jobs = [cell.expanded(fitting.RIM_PX) for cell in cells]
         grid = FitGrid(self._shape)
         found = stream.gathered(readers, self._sums, jobs, "fit to the date")

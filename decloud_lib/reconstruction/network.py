@@ -65,7 +65,7 @@ class Tiling:
         return rounded_up(window, self.multiple_px).expanded(around)
 
 
-def make_tiling(contract: ModelContract, window_px: int, margin_px: int | None) -> Tiling:
+def make_tiling(contract: ModelContract, window_px: int | None, margin_px: int | None) -> Tiling:
     """Check window and margin against a network.
 
     Both must be multiples of the network's total stride, each for itself: the windows then fall on
@@ -76,7 +76,7 @@ def make_tiling(contract: ModelContract, window_px: int, margin_px: int | None) 
     contract
         The network; its margin is the default.
     window_px, margin_px
-        Side of a window and margin, pixels.
+        Side of a window and margin, pixels. None: the smallest window; the contract's margin.
 
     Raises
     ------
@@ -85,10 +85,11 @@ def make_tiling(contract: ModelContract, window_px: int, margin_px: int | None) 
     """
     # 20 m inputs need even windows even where the network itself has no stride.
     multiple = lcm(contract.stride, *(item.factor for item in contract.inputs))
+    window = multiple if window_px is None else window_px
     margin = contract.margin_px if margin_px is None else margin_px
     if margin_px is None:
         margin = -(-margin // multiple) * multiple
-    for name, value in (("--ts", window_px), ("--pad", margin)):
+    for name, value in (("--ts", window), ("--pad", margin)):
         if value % multiple:
             raise ConfigError(
                 f"{name} {value} is no multiple of {multiple}, the stride of the model "
@@ -105,7 +106,7 @@ def make_tiling(contract: ModelContract, window_px: int, margin_px: int | None) 
             -(-contract.margin_px // multiple) * multiple,
         )
     overlap = -(-OVERLAP_PX // multiple) * multiple if contract.in_context else 0
-    return Tiling(window_px, margin, multiple, overlap)
+    return Tiling(window, margin, multiple, overlap)
 
 
 class Estimator(Protocol):

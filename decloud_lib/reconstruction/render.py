@@ -1,5 +1,6 @@
 """From sources and a model to finished rasters: what all reconstructions share."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from decloud_lib.raster.compose import EngineName, engine
 from decloud_lib.raster.write import RasterWriter, create_raster
 from decloud_lib.reconstruction import stream
 from decloud_lib.reconstruction.blend import Blended, Own, Writer
+from decloud_lib.reconstruction.budget import Load, fitting_tiling, memory_of
 from decloud_lib.reconstruction.closed_form import CONTRACTS, RegionalFit, closed_form
 from decloud_lib.reconstruction.companions import Quality
 from decloud_lib.reconstruction.finish import CLOSING_PX, Finish, NodataRule
@@ -26,6 +28,8 @@ from decloud_lib.reconstruction.served import ModelInUse
 from decloud_lib.reconstruction.sources import SceneReader, Source
 from decloud_lib.reconstruction.turns import Turns
 from decloud_lib.types import Array, Grid, Window
+
+logger = logging.getLogger(__name__)
 
 #: How far the existing system takes away what lies around pixels without data, by default.
 HISTORIC_MARGIN_PX = 64
@@ -53,6 +57,28 @@ class Rendering:
     """See `Finish`."""
     turns: Turns = field(default_factory=Turns)
     """Shared by all that use the network in this process."""
+    limit_gb: float | None = None
+    """Memory for which windows are still to be chosen, 10^9 bytes; None: they are given."""
+
+    @property
+    def load(self) -> Load:
+        """What runs at the same time."""
+        return Load(self.batch_size, self.readers)
+
+    def for_extent(self, contract: ModelContract, shape: tuple[int, int]) -> "Rendering":
+        """Return it with the windows for an extent, where they are not given.
+
+        Raises
+        ------
+        ConfigError
+            The memory is too small for any.
+        """
+        if self.limit_gb is None:
+            return self
+        tiling = fitting_tiling(contract, self.tiling, shape, self.limit_gb, self.load)
+        need = memory_of(contract, tiling, shape[1], self.load).total / 1000
+        logger.info("windows of %d px: about %.1f GB of memory", tiling.window_px, need)
+        return replace(self, tiling=tiling, limit_gb=None)
 
     def widened(self, reach_px: int) -> "Rendering":
         """Return it with a margin of at least `reach_px`."""
@@ -79,7 +105,7 @@ class Written:
 
 
 def tiling_of(
-    contract: ModelContract, window_px: int, margin_px: int | None, rule: NodataRule
+    contract: ModelContract, window_px: int | None, margin_px: int | None, rule: NodataRule
 ) -> tuple[Tiling, int]:
     """Return windows and margin, and how far the historic rule takes away surroundings, pixels.
 
@@ -155,6 +181,7 @@ def render(
         Metadata of the rasters.
     """
     grid, extent = where
+    how = how.for_extent(model.contract, extent.shape)
     formula = closed_form(model.contract, grid.shape)
     estimator = formula or Caller(model.network())
     keys = estimator.input_keys + how.extra_keys

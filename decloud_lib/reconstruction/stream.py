@@ -70,7 +70,7 @@ def run(
         WriteBehind(depth=largest + 1) as behind,
     ):
         readings = ahead.results(jobs)
-        for batch in track(batches, len(batches), "reconstruct", "batch"):
+        for batch in track(batches, len(batches), "reconstruct", "batch", _pixels):
             behind.check()
             inputs = list(islice(readings, len(batch)))
             estimates = estimator([tiling.read_window(window) for window in batch], inputs)
@@ -79,8 +79,8 @@ def run(
                 area = window.expanded(tiling.overlap_px)
                 behind.put(partial(_write, targets, area, own, taken))
     seconds = time.monotonic() - start
-    written = sum(window.height * window.width for batch in batches for window in batch)
-    computed = sum(window.height * window.width for window in jobs)
+    written = sum(_pixels(batch) for batch in batches)
+    computed = _pixels(jobs)
     logger.info(
         "%.2f Mpixel in %.1f s: %.3f Mpixel/s; %.2f pixels computed per pixel written",
         written / 1e6,
@@ -89,6 +89,10 @@ def run(
         computed / written,
     )
     return seconds
+
+
+def _pixels(batch: Sequence[Window]) -> int:
+    return sum(window.height * window.width for window in batch)
 
 
 def gathered(

@@ -27,6 +27,7 @@ from decloud_lib.reconstruction.inputs import (
 )
 from decloud_lib.reconstruction.job import Job, make, manifest_uri
 from decloud_lib.reconstruction.keep import KeepClear, observed_sources
+from decloud_lib.reconstruction.rehearsal import Rehearsal, rehearse
 from decloud_lib.reconstruction.render import check_outputs, extent_multiple, input_tags
 from decloud_lib.reconstruction.scene import limit_radar, make_sources, roles_of
 from decloud_lib.reconstruction.served import ModelInUse, open_model
@@ -162,17 +163,7 @@ def rebuild(
 ) -> ReconstructResult:
     """Rebuild one date with a model that is open already; see `reconstruct`."""
     start = time.monotonic()
-    contract = model.contract
-    check_outputs(contract, config.output_20m, uncertainty=config.uncertainty)
-    config.rendering(contract)
-    roles = roles_of(contract)
-    inputs = gather(
-        _given(config),
-        roles,
-        _search(config, model),
-        lambda tile: series.candidates if series else _listed(config, tile),
-    )
-    job = _job(config, contract, inputs)
+    job, inputs, roles = _prepared(config, model, series.candidates if series else None)
     if series is not None:
         scene = replace(job.scene, collection=series.collection)
         job = replace(job, scene=scene, how=replace(job.how, turns=series.turns))
@@ -198,6 +189,29 @@ def rebuild(
     make(model, job, planned)
     _observe(config, model, inputs)
     return result(seconds=time.monotonic() - start)
+
+
+def plan(config: ReconstructConfig) -> Rehearsal:
+    """Say what `reconstruct` would take: windows, memory, disk, time. Nothing is written."""
+    with open_model(config.savedmodel, config.runtime) as model:
+        job, _, _ = _prepared(config, model, None)
+        return rehearse(model, job)
+
+
+def _prepared(
+    config: ReconstructConfig, model: ModelInUse, candidates: Candidates | None
+) -> tuple[Job, SceneInputs, frozenset[str]]:
+    contract = model.contract
+    check_outputs(contract, config.output_20m, uncertainty=config.uncertainty)
+    config.rendering(contract)
+    roles = roles_of(contract)
+    inputs = gather(
+        _given(config),
+        roles,
+        _search(config, model),
+        lambda tile: candidates or _listed(config, tile),
+    )
+    return _job(config, contract, inputs), inputs, roles
 
 
 def _job(config: ReconstructConfig, contract: ModelContract, inputs: SceneInputs) -> Job:

@@ -31,12 +31,18 @@ class RenderOptions(StageConfig):
         description="Margin of context around each window, 10 m pixels; a multiple of the model's "
         "stride. Default: what the model needs to be seamless.",
     )
-    ts: int = Field(
-        default=512,
+    ts: int | None = Field(
+        default=None,
         ge=1,
         le=16384,
         description="Side of a window, 10 m pixels; a multiple of the model's stride. "
-        "Memory grows with its square.",
+        "Memory grows with its square. Default: what computes least within --memory-limit.",
+    )
+    memory_limit: float = Field(
+        default=4.0,
+        gt=0,
+        le=4096,
+        description="Memory for which windows are chosen where --ts is not given, 10^9 bytes.",
     )
     nodata_mask: NodataRule = Field(
         default="required",
@@ -99,7 +105,7 @@ class RenderOptions(StageConfig):
     def identity(self) -> dict[str, Any]:
         """Return what decides the output; how it is computed does not."""
         decisive = super().identity()
-        how = {"batch_size", "engine", "readers", "runtime", "statistics"}
+        how = {"batch_size", "engine", "memory_limit", "readers", "runtime", "statistics"}
         return {key: value for key, value in decisive.items() if key not in how}
 
     def rendering(self, contract: ModelContract) -> Rendering:
@@ -119,6 +125,7 @@ class RenderOptions(StageConfig):
             self.batch_size,
             self.readers,
             self.engine,
+            limit_gb=self.memory_limit if self.ts is None else None,
         )
 
 

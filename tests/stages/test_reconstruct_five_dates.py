@@ -7,6 +7,7 @@ import pytest
 
 from decloud_lib.errors import ConfigError, NoSampleError
 from decloud_lib.models.contract import read_contract
+from decloud_lib.reconstruction.blend import OVERLAP_PX
 from decloud_lib.reconstruction.five_dates import choose_two
 from decloud_lib.stages.reconstruct import ReconstructConfig, reconstruct
 from decloud_lib.types import Array
@@ -71,13 +72,14 @@ def test_one_window_gives_what_the_network_gives(
     network = load_model(residual)
     # The window is filled up to the stride and has a margin, which the fit sees too.
     margin = read_contract(residual).margin_px
-    pads = ((0, 0), (margin + 16, margin + 18), (margin + 16, margin + 18), (0, 0))
+    sides = (margin + OVERLAP_PX, margin + OVERLAP_PX + 2)
+    pads = ((0, 0), sides, sides, (0, 0))
     inputs = {
         key: np.pad(value, pads, "symmetric") if value.ndim == 4 else value
         for key, value in inputs_of(scene).items()
     }
     expected = network.predict({key: inputs[key] for key in network.contract.input_keys})
-    inside = slice(margin + 16, -(margin + 18))
+    inside = slice(sides[0], -sides[1])
     estimate = expected["s2_estim"][0, inside, inside] * 10000
     found = rebuilt(scene, residual, tmp_path / "a.tif", ts=512)
     valid = (found != -10000).all(axis=2)

@@ -35,7 +35,24 @@ def test_slow_items_are_not_silent(
     clock = iter(range(0, 1000, 45))
     monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))
     list(track("abcd", 4, "slow"))
-    assert caplog.messages == ["slow: 2 of 4 (90 s)", "slow: 4 of 4 (180 s)"]
+    assert caplog.messages == [
+        "slow: 2 of 4 (90 s, 90 s left)",
+        "slow: 4 of 4 (180 s)",
+    ]
+
+
+def test_work_on_pixels_says_how_fast_it_is(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    clock = iter(range(0, 1000, 50))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))
+    list(track([3, 5, 2], 3, "windows", pixels=lambda item: item * 10**6))
+    assert caplog.messages[0] == "windows: 2 of 3 (100 s, 0.08 Mpixel/s, 50 s left)"
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    list(track([3, 5, 2], 3, "windows", pixels=lambda item: item * 10**6))
+    assert "Mpixel/s" in terminal.getvalue()
 
 
 def test_a_total_that_is_too_small_is_no_error() -> None:

@@ -1,0 +1,115 @@
+"""Memory of a reconstruction, and windows that a limit allows: arithmetic, no pixels."""
+
+from functools import cache
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from decloud_lib.arrays.windows import partition
+from decloud_lib.errors import ConfigError
+from decloud_lib.models.contract import ModelContract
+from decloud_lib.reconstruction.budget import (
+    Load,
+    fitting_tiling,
+    is_measured,
+    memory_of,
+    table,
+)
+from decloud_lib.reconstruction.closed_form import CONTRACTS
+from decloud_lib.reconstruction.network import Tiling, make_tiling
+from decloud_lib.reconstruction.render import tiling_of
+from tests.unit.reconstruction.scenes import contract_of
+
+TILE = (10980, 10980)
+SMALL = ("crga_os2_david", "residual", "gapfilling_fitted", "crga_os2_gapfilling")
+
+
+@cache
+def contract_named(name: str) -> ModelContract:
+    from decloud_lib.models import registry
+
+    return registry.get(name).contract(registry.ModelSpec())
+
+
+@pytest.mark.parametrize(
+    ("name", "limit_gb", "most"),
+    # The U-Net is meant to compute 1.6 under 4 GB; its forward pass is too large for that.
+    [
+        *((name, 2.0, 1.3) for name in SMALL),
+        ("crga_os2_unet", 4.0, 1.8),
+        ("crga_os2_unet", 5.0, 1.6),
+    ],
+)
+def test_a_whole_tile_is_computed_with_little_waste(
+    name: str, limit_gb: float, most: float
+) -> None:
+    contract = contract_named(name)
+    tiling, _ = tiling_of(contract, None, None, "required")
+    found = fitting_tiling(contract, tiling, TILE, limit_gb, Load())
+    assert found.computed_px(TILE) / (TILE[0] * TILE[1]) <= most
+    assert memory_of(contract, found, TILE[1], Load()).total <= 1000 * limit_gb
+
+
+def test_the_table_holds_what_was_measured_of_shipped_models() -> None:
+    from decloud_lib.models import registry
+
+    assert {*CONTRACTS, "crga_os2_david", "crga_os2_unet", "residual"} <= {
+        *table(),
+        "linear_gap_filling",
+    }
+    assert set(table()) - {"processes"} <= set(registry.names())
+    assert set(table()["processes"]) == {"numpy", "tensorflow"}
+    for name in set(table()) - {"processes"}:
+        (small, low), (large, high) = table()[name]["windows"]
+        assert 0 < small < large
+        assert 0 < low < high
+
+
+@settings(deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 400), st.integers(1, 400)),
+    window=st.integers(1, 12),
+    margin=st.integers(0, 3),
+    multiple=st.sampled_from([2, 4, 32]),
+    overlap=st.integers(0, 2),
+)
+def test_computed_pixels_are_those_of_all_windows(
+    shape: tuple[int, int], window: int, margin: int, multiple: int, overlap: int
+) -> None:
+    tiling = Tiling(window * multiple, margin * multiple, multiple, overlap * multiple)
+    areas = [tiling.read_window(item) for item in partition(shape, tiling.window_px)]
+    assert tiling.computed_px(shape) == sum(area.height * area.width for area in areas)
+
+
+def test_memory_grows_with_all_that_happens_at_once() -> None:
+    contract = contract_of("s1_t", "s2_t", stride=4, reach_px=10, name="crga_os2_david")
+    small, large = make_tiling(contract, 256, None), make_tiling(contract, 512, None)
+    base = memory_of(contract, small, 10980, Load())
+    assert memory_of(contract, large, 10980, Load()).forward > 2 * base.forward
+    assert memory_of(contract, small, 10980, Load(batch_size=4)).forward == 4 * base.forward
+    assert memory_of(contract, small, 10980, Load(readers=6)).waiting > base.waiting
+    assert memory_of(contract, small, 256, Load()) == base, "whatever the size of the image"
+
+
+def test_a_model_that_was_not_measured_is_taken_for_the_hungriest() -> None:
+    unknown, known = contract_of("s2_t"), contract_of("s2_t", name="crga_os2_david")
+    assert not is_measured(unknown)
+    tiling = make_tiling(unknown, 256, None)
+    needs = [memory_of(item, tiling, 1000, Load()).forward for item in (unknown, known)]
+    assert needs[0] > needs[1]
+
+
+def test_a_limit_below_the_smallest_window_is_refused() -> None:
+    contract = contract_of("s2_t", stride=32, reach_px=66, name="crga_os2_unet")
+    tiling = make_tiling(contract, None, None)
+    with pytest.raises(ConfigError, match=r"--memory-limit 0.2: the smallest .* raise the limit"):
+        fitting_tiling(contract, tiling, TILE, 0.2, Load())
+
+
+def test_a_small_image_is_one_window() -> None:
+    contract = CONTRACTS["gapfilling_fitted"]
+    tiling, _ = tiling_of(contract, None, None, "required")
+    found = fitting_tiling(contract, tiling, (64, 64), 4.0, Load())
+    assert found.window_px == 64
+    assert found.overlap_px == 0, "its windows are estimated together"
