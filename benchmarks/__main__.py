@@ -20,6 +20,7 @@ from benchmarks import (
     records,
     runtimes,
     search,
+    tracking,
     training,
 )
 from benchmarks.results import Row, as_table, machine
@@ -31,6 +32,7 @@ _PARTS = (
     "records",
     "first-step",
     "training",
+    "tracking",
     "reconstruct",
     "runtimes",
     "engines",
@@ -48,6 +50,9 @@ def main() -> int:
         "search": lambda: search.bench_search(options.search_positions, options.rounds),
         "first-step": lambda: first_step.bench_first_step(options.rounds),
         "training": lambda: training.bench_training(options.training_samples, options.rounds),
+        "tracking": lambda: tracking.bench_tracking(
+            options.training_samples, options.rounds, options.tracking_runs
+        ),
         "records": lambda: records.bench_records(options.records_samples, options.rounds),
         "engines": lambda: engines.bench_engines(options.engines_size, options.rounds),
         "fingerprints": lambda: fingerprints.bench_fingerprints(options.products, options.rounds),
@@ -78,6 +83,7 @@ def _options() -> argparse.Namespace:
         "search-positions": (300, "positions that the baseline of the search works on"),
         "records-samples": (300, "samples that are written and read, 3 MB each"),
         "training-samples": (24, "samples of an epoch of training, 128 px"),
+        "tracking-runs": (500, "runs of the leaderboard"),
         "engines-size": (4096, "side of the image that the engines read"),
         "products": (10_000, "products that are compared with those of the model in use"),
         "reconstruct-size": (2048, "side of the rebuilt image"),

@@ -17,27 +17,27 @@ from decloud_lib.samples.schema import schema_of
 from decloud_lib.samples.shards import Sample, write_shards
 
 _LAYOUT = "AL-CRGA-OS2-clear-neighbours"
-_MODEL = "crga_os2_david"
+MODEL = "crga_os2_david"
 _CORNERS = ((0.0, 1.0), (1.0, 1.0), (1.0, 0.0), (0.0, 0.0))
-_PATCH_PX, _BATCH = 128, 4
+PATCH_PX, BATCH = 128, 4
 _TARGET = 1.1
 
 
-def bench_training(samples: int, rounds: int, patch_px: int = _PATCH_PX) -> list[Row]:
+def bench_training(samples: int, rounds: int, patch_px: int = PATCH_PX) -> list[Row]:
     """Train on `samples` samples for some epochs, in turn from records and from memory."""
     from decloud_lib.learning.feeding import Feeding, Sight
     from decloud_lib.learning.record_sets import find_record_sets, local_records
     from decloud_lib.models import registry
     from decloud_lib.models.training import Optimisation, Trainer
 
-    definition, spec = registry.get(_MODEL), registry.ModelSpec()
+    definition, spec = registry.get(MODEL), registry.ModelSpec()
     trainer = Trainer(definition, spec, Optimisation(learning_rate=1e-5, seed=1))
     with tempfile.TemporaryDirectory(prefix="decloud-bench-") as folder:
         write_random(Path(folder), samples, patch_px)
         with local_records(find_record_sets((folder,))) as (records,):
             sight = Sight(definition.keys(spec), definition.target_keys)
-            plain = Feeding(records, sight, _BATCH, shuffle=64, seed=1)
-            turned = Feeding(records, sight, _BATCH, shuffle=64, seed=1, augment=True)
+            plain = Feeding(records, sight, BATCH, shuffle=64, seed=1)
+            turned = Feeding(records, sight, BATCH, shuffle=64, seed=1, augment=True)
             held, total = plain.epoch(0).cache(), plain.steps
 
             def epoch(batches: object) -> float:
@@ -58,7 +58,7 @@ def bench_training(samples: int, rounds: int, patch_px: int = _PATCH_PX) -> list
                     times[name].append(epoch(jobs[name](turn)))
     best = {name: min(found) for name, found in times.items()}
     baseline = ("the same steps, in memory", best["memory"])
-    name = f"epoch of {total} steps of {_MODEL}, {patch_px} px"
+    name = f"epoch of {total} steps of {MODEL}, {patch_px} px"
     return [
         compared(name, best["records"], "s", baseline, _TARGET),
         compared(f"{name}, augmented", best["turned"], "s", baseline, _TARGET),

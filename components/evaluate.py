@@ -22,7 +22,8 @@ def evaluate(
     strategy: str = "mirrored",
     batch_size: int = 4,
     run_id: Optional[str] = None,
-    experiment: str = "decloud",
+    experiment: Optional[str] = None,
+    pipeline_run: Optional[str] = None,
     overwrite: bool = False,
 ) -> str:
     """Score a network beside baselines on the same samples; return the URI of scores.json.
@@ -51,6 +52,8 @@ def evaluate(
         MLflow run that gets the scores.
     experiment
         MLflow experiment.
+    pipeline_run
+        Run of the pipeline, a label in MLflow.
     overwrite
         Replace an output that was made from other settings or inputs.
     """
@@ -71,6 +74,7 @@ def evaluate(
             batch_size=batch_size,
             run_id=run_id,
             experiment=experiment,
+            pipeline_run=pipeline_run,
             overwrite=overwrite,
         )
     )

@@ -53,8 +53,10 @@ def train(
     verbose: bool = False,
     profiling: str = "0",
     plot_model: bool = False,
-    experiment: str = "decloud",
+    experiment: Optional[str] = None,
     run_name: Optional[str] = None,
+    pipeline_run: Optional[str] = None,
+    parent_run_id: Optional[str] = None,
     overwrite: bool = False,
 ) -> NamedTuple("Trained", [("savedmodel", str), ("run_id", str)]):
     """Train a network; return the exported SavedModel and the MLflow run.
@@ -147,6 +149,10 @@ def train(
         MLflow experiment.
     run_name
         Name of the MLflow run.
+    pipeline_run
+        Run of the pipeline, a label in MLflow.
+    parent_run_id
+        MLflow run that this one appears below.
     overwrite
         Replace an output that was made from other settings or inputs.
     """
@@ -199,6 +205,8 @@ def train(
             plot_model=plot_model,
             experiment=experiment,
             run_name=run_name,
+            pipeline_run=pipeline_run,
+            parent_run_id=parent_run_id,
             overwrite=overwrite,
         )
     )

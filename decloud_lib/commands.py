@@ -207,6 +207,34 @@ STAGES = {
         "Each clear date is hidden wholly, and partly by real cloud masks of other dates; scores "
         "are over hidden pixels. docs/proof.md says what is compared and what came out.",
     ),
+    "sweep plan": StageCommand(
+        "decloud_lib.stages.sweep_plan:SweepPlanConfig:sweep_plan",
+        "Say which trainings a sweep consists of, and begin its parent run in MLflow.",
+        "decloud sweep plan --name rates --space '{\"learning_rate\": [0.0002, 0.001]}' \\\n"
+        '  --settings \'{"model": "residual", "training_record": "train", "epochs": 20, \n'
+        '    "valid_records": ["valid"], "out_savedmodel": "models"}\'',
+        "All combinations of the choices, or --points drawn ones. The pipeline does the rest: "
+        "'decloud submit sweep'. --dry-run begins nothing.",
+        plan="preview",
+    ),
+    "sweep point": StageCommand(
+        "decloud_lib.stages.sweep_point:SweepPointConfig:sweep_point",
+        "Train one network of a sweep and score it.",
+        "decloud sweep point --test-records test --scores scores/rates/3f2a --settings \\\n"
+        '  \'{"model": "residual", "training_record": "train", "out_savedmodel": "models"}\'',
+    ),
+    "sweep choose": StageCommand(
+        "decloud_lib.stages.sweep_choose:SweepChooseConfig:sweep_choose",
+        "Choose the best network of a sweep, and show all of them on its parent run.",
+        "decloud sweep choose --name rates --score psnr_db",
+    ),
+    "leaderboard": StageCommand(
+        "decloud_lib.stages.leaderboard:LeaderboardConfig:leaderboard",
+        "Show the runs in MLflow in the order of a score, here and as a page.",
+        "decloud leaderboard --page leaderboard.html",
+        "A table for each experiment: the runs on the same data for the same task. The page sorts "
+        "by a click and holds a thumbnail of each run.",
+    ),
     "promote": StageCommand(
         "decloud_lib.stages.promote:PromoteConfig:promote",
         "Register a network and make it the champion if it is better, on evidence.",
@@ -276,6 +304,7 @@ STAGES = {
 #: By the first word of the names of their stages.
 GROUPS = {
     "layout": CommandGroup("List and show acquisition layouts: which images a sample consists of."),
+    "sweep": CommandGroup("Train with several settings and keep the best: see 'submit sweep'."),
     "analyse": CommandGroup("Say what tiles, layouts, images and samples hold, on one page."),
 }
 

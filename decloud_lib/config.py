@@ -1,9 +1,9 @@
 """What the configuration classes of all stages share."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from decloud_lib.errors import ConfigError, SettingsError
 
@@ -13,6 +13,20 @@ if TYPE_CHECKING:
 
 #: Fields that say how the work is done, and not what comes out.
 _WITHOUT_INFLUENCE = {"overwrite", "quarantine"}
+
+
+def _parsed(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        found = json.loads(value)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"expected a JSON object ({error})") from error
+    return found
+
+
+JsonObject = Annotated[dict[str, Any], BeforeValidator(_parsed)]
+"""A field that the command line gives as JSON."""
 
 
 class StageConfig(BaseModel):

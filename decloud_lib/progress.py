@@ -39,7 +39,7 @@ def track(
     items
         What is worked on.
     total
-        Their number.
+        Their number; 0 where only signs of life are wanted.
     label
         What the work is, for the bar or the log line.
     unit
@@ -66,7 +66,8 @@ def track(
             seconds = now - start
             rate = f", {_speed(count, seconds)}" if count else ""
             left = f", {seconds * (total - done) / done:.0f} s left" if done < total else ""
-            logger.info("%s: %d of %d (%.0f s%s%s)", label, done, total, seconds, rate, left)
+            of = f"of {total}" if total else "done"
+            logger.info("%s: %d %s (%.0f s%s%s)", label, done, of, seconds, rate, left)
 
 
 def _bar(

@@ -132,6 +132,12 @@ def write_text(report: Artifact, text: str) -> None:
     _write(report, f"```\n{text}\n```\n")
 
 
+def write_html(page: Artifact, html_text: str, **facts: Any) -> None:
+    """Show a page that a stage returned, and facts beside it."""
+    page.metadata.update(facts)
+    _write(page, html_text)
+
+
 def write_metrics(artifact: Artifact, values: Mapping[str, float]) -> None:
     """Show numbers in the UI, and keep them as JSON in the artifact's file.
 

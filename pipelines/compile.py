@@ -20,6 +20,7 @@ _TARGETS = {
     "training": "pipelines.training:training",
     "retraining": "pipelines.retraining:retraining",
     "monitoring": "pipelines.monitoring:monitoring",
+    "sweep": "pipelines.sweep:sweep",
     "reconstruction": "pipelines.reconstruction:reconstruction",
     "reconstruction-series": "pipelines.reconstruction:reconstruction_series",
     "reconstruction-tiles": "pipelines.reconstruction:reconstruction_tiles",

@@ -56,6 +56,8 @@ def sized(task: PipelineTask, kind: TaskKind) -> PipelineTask:
         kubernetes.empty_dir_mount(
             task, "shared-memory", "/dev/shm", medium="Memory", size_limit=size.shared_memory
         )
+    # A pod does not know what image it runs in; MLflow's runs record it.
+    task.set_env_variable("DECLOUD_IMAGE", task.container_spec.image)
     places = {name: name for name in chosen.settings.keys}
     kubernetes.use_config_map_as_env(task, chosen.settings.name, places, optional=True)
     if chosen.credentials:

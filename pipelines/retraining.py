@@ -58,7 +58,7 @@ def retraining(
     width: int = 16,
     mixed_precision: bool = False,
     seed: int = 0,
-    experiment: str = "decloud",
+    experiment: str = "",
     name: str = "decloud",
     alias: str = "champion",
     policy: str = "",
@@ -162,7 +162,7 @@ def retraining(
     seed
         Same seed, same regions, samples and start.
     experiment
-        MLflow experiment.
+        MLflow experiment; empty: the names of the data set and of its layout.
     name
         Name of the registered model.
     alias

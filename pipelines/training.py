@@ -50,7 +50,7 @@ def training(
     seed: int = 0,
     use_dem: bool = True,
     width: int = 16,
-    experiment: str = "decloud",
+    experiment: str = "",
     run_name: str = "",
     name: str = "decloud",
     alias: str = "champion",
@@ -141,9 +141,9 @@ def training(
     width
         Channels of networks that come in sizes.
     experiment
-        MLflow experiment.
+        MLflow experiment; empty: the names of the data set and of its layout.
     run_name
-        Name of the MLflow run; empty: MLflow's choice.
+        Name of the MLflow run; empty: model, data set and commit.
     name
         Name of the registered model.
     alias
@@ -194,6 +194,7 @@ def training(
         use_dem=use_dem,
         width=width,
         experiment=experiment,
+        pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
         run_name=run_name,
         overwrite=overwrite,
     )
@@ -206,6 +207,7 @@ def training(
         batch_size=batch_size_valid,
         run_id=trained.outputs["run_id"],
         experiment=experiment,
+        pipeline_run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
         skip_damaged=skip_damaged,
         overwrite=overwrite,
     )

@@ -31,6 +31,11 @@ NAMES = (
 )
 
 
+def higher_is_better(name: str) -> bool:
+    """Say whether a higher value of a score, or of one of its parts, is better."""
+    return "psnr" in name or "ssim" in name
+
+
 def mse(target: Array, estimate: Array) -> Array:
     """Return the mean squared error of each image, reflectance squared, (N,)."""
     first, second = _checked(target, estimate)

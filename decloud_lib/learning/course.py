@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from decloud_lib.arrays.quality import higher_is_better
 from decloud_lib.errors import ConfigError
 from decloud_lib.learning.schedule import Schedule
 from decloud_lib.models.checkpoint import Checkpoints, Progress, Saved
@@ -23,7 +24,6 @@ logger = logging.getLogger(__name__)
 
 PATIENCE_EPOCHS = 10
 _MIN_DELTA = 1e-4
-_HIGHER_IS_BETTER = ("psnr", "ssim")
 _VALID = "val_"
 
 
@@ -46,6 +46,11 @@ class Rules:
     """Keep the state within an epoch too, every so many seconds."""
     verbose: bool = False
     """Show how far an epoch is, and not only signs of life."""
+
+    @property
+    def has_clock(self) -> bool:
+        """Say whether something depends on the time."""
+        return self.time_limit_s is not None or self.checkpoint_s is not None
 
     def check(self, metrics: Sequence[str], *, validated: bool) -> None:
         """Refuse a monitored value that will never be there.
@@ -112,6 +117,9 @@ class Watch:
     def on_epoch(self, report: EpochReport) -> None:
         """Hear what an epoch gave."""
 
+    def on_end(self) -> None:
+        """Hear that the trainer holds the weights to keep."""
+
 
 class BadBatchError(TrainingError):
     """The loss of a batch is no number."""
@@ -153,7 +161,8 @@ class Course:
         self._checkpoints, self._watch = checkpoints, watch
         self._progress = Progress(work="")
         self._best: list[Array] | None = None
-        self._began = self._epoch_began = self._kept = time.monotonic()
+        self._began = self._epoch_began = time.monotonic()
+        self._seconds = self._kept = 0.0
 
     def follow(self, saved: Saved) -> Progress:
         """Train until the rules say stop; the trainer then holds the weights to keep.
@@ -175,7 +184,8 @@ class Course:
             The checkpoint does not fit, or there is no batch.
         """
         self._progress, self._best = saved.progress, saved.best
-        self._began = self._kept = time.monotonic() - saved.progress.seconds
+        self._began = time.monotonic() - saved.progress.seconds
+        self._look_at_clock()
         if saved.state is not None:
             self._trainer.restore(saved.state)
             logger.info("going on in epoch %d, batch %d", saved.progress.epoch + 1, self._step + 1)
@@ -188,24 +198,25 @@ class Course:
         if self._rules.keep_best and self._best is not None:
             self._trainer.set_weights(self._best)
             logger.info("keeping the weights of epoch %d", progress.best_epoch)
-            return progress.model_copy(update={"metrics": progress.best_metrics})
+            progress = progress.model_copy(update={"metrics": progress.best_metrics})
+        self._watch.on_end()
         return progress
 
     @property
     def _step(self) -> int:
         return self._progress.step
 
-    @property
-    def _seconds(self) -> float:
-        """Seconds of the training, with those before an interruption."""
-        return time.monotonic() - self._began
+    def _look_at_clock(self) -> None:
+        """Take the seconds of the training, with those before an interruption."""
+        self._seconds = time.monotonic() - self._began
 
     def _train_epoch(self) -> None:
         """Train on the batches of an epoch that are not done yet."""
         epoch, done, rules = self._progress.epoch, self._step, self._rules
         rate = None if rules.schedule.is_constant else self._rate
         samples = self._data.epoch_samples(epoch, done)
-        self._kept = self._epoch_began = time.monotonic()
+        self._look_at_clock()
+        self._kept, self._epoch_began = self._seconds, time.monotonic()
         self._watch.on_step(epoch, done)
         try:
             steps = self._trainer.train(samples, done, rate)
@@ -213,6 +224,8 @@ class Course:
             for step in track(steps, total, f"epoch {epoch + 1} of {rules.epochs}", "batch"):
                 done = step
                 self._watch.on_step(epoch, step)
+                if rules.has_clock:
+                    self._look_at_clock()
                 if rules.time_limit_s is not None and self._share(step) >= 1.0:
                     self._trainer.check()
                     break
@@ -226,6 +239,7 @@ class Course:
 
     def _end_epoch(self) -> None:
         """Judge, tell and keep an epoch."""
+        self._look_at_clock()
         before, rules = self._progress, self._rules
         train = self._trainer.scores()
         valid = {name: self._trainer.evaluate(item) for name, item in self._data.valid.items()}
@@ -242,7 +256,7 @@ class Course:
         if self._checkpoints is None:
             return False
         return bool(every and step % every == 0) or (
-            every_s is not None and time.monotonic() - self._kept >= every_s
+            every_s is not None and self._seconds - self._kept >= every_s
         )
 
     def _keep(self, step: int) -> None:
@@ -255,7 +269,8 @@ class Course:
         state = self._trainer.state()
         if self._trainer.is_chief:
             self._checkpoints.save(Saved(self._progress, state, self._best))
-        self._kept = time.monotonic()
+        self._look_at_clock()
+        self._kept = self._seconds
 
     def _share(self, step: int) -> float:
         """Return the share of the training that is over, by epochs or by its time limit."""
@@ -306,7 +321,7 @@ def _gain(monitor: str, value: float, before: float | None) -> float:
     """Return by how much a value is better than one before; NaN is never better."""
     if math.isnan(value):
         return -math.inf
-    sign = 1.0 if any(part in monitor for part in _HIGHER_IS_BETTER) else -1.0
+    sign = 1.0 if higher_is_better(monitor) else -1.0
     return math.inf if before is None else sign * (value - before)
 
 

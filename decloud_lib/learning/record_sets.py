@@ -53,6 +53,11 @@ class RecordSet:
         return layout if isinstance(layout, dict) else None
 
     @property
+    def layout_name(self) -> str:
+        """Name of that layout; empty where it is unknown."""
+        return str(self.made_by.config.get("layout_name", "")) if self.made_by is not None else ""
+
+    @property
     def samples(self) -> int:
         """Number of samples, where known; else 0."""
         return self.made_by.counts.get("samples", 0) if self.made_by is not None else 0

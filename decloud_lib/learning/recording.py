@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from decloud_lib.learning.course import EpochReport, Watch
-from decloud_lib.models.previews import MAX_SAMPLES, side_by_side
+from decloud_lib.models.previews import MAX_SAMPLES, side_by_side, thumbnail
 from decloud_lib.types import Array
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Recorder(Watch):
         self._board = board
         self._profiled = profiled
         self._previews: list[Callable[[], tuple[str, Array]]] = []
+        self._draw_thumbnail: Callable[[], Array] | None = None
 
     def add_preview(self, trainer: "Trainer", target_key: str) -> None:
         """Draw the first samples of the first validation set after each epoch."""
@@ -48,6 +49,14 @@ class Recorder(Watch):
             return name, side_by_side(inputs, targets[target_key], estimate)
 
         self._previews.append(draw)
+
+    def add_thumbnail(self, trainer: "Trainer", target_key: str) -> None:
+        """Draw the first sample of the first validation set at the end."""
+        samples = next(iter(self._data.valid.values()))
+        inputs, targets = next(iter(samples.unbatch().batch(1).as_numpy_iterator()))
+        self._draw_thumbnail = lambda: thumbnail(
+            inputs, targets[target_key], trainer.estimate(inputs)[target_key]
+        )
 
     def on_step(self, epoch: int, step: int) -> None:
         """Begin and end the profile."""
@@ -75,3 +84,8 @@ class Recorder(Watch):
                 self._board.image(name, "previews", image, epoch)
         if self._board:
             self._board.publish()
+
+    def on_end(self) -> None:
+        """Keep the thumbnail."""
+        if self._draw_thumbnail is not None:
+            self._run.set_thumbnail(self._draw_thumbnail())

@@ -11,6 +11,7 @@ from decloud_lib.arrays import quality
 from decloud_lib.arrays.comparison import Calibration, cover_class, season
 from decloud_lib.learning.feeding import Sight
 from decloud_lib.learning.record_sets import LocalRecords
+from decloud_lib.models import previews
 from decloud_lib.models.contract import ModelContract, ModelOutput
 from decloud_lib.models.registry import ModelDefinition
 from decloud_lib.progress import track
@@ -44,6 +45,10 @@ class ImageScores:
     """`cloud cover` and `season` where the samples tell -> (N,) class, empty where unknown."""
     calibrations: Mapping[str, Calibration] = field(default_factory=dict)
     """Of the models that say how large their errors are."""
+    preview: Array | None = None
+    """What the first model makes of the first samples, (H, W, 3) uint8, where it can be drawn."""
+    thumbnail: Array | None = None
+    """The same of one sample, small."""
 
     @property
     def n(self) -> int:
@@ -86,10 +91,12 @@ def score_records(
     sight = _sight(models, tallies, facts, definition, keys)
     batches = sight.all(records, batch_size).as_numpy_iterator()
     total = math.ceil(records.samples / batch_size)
+    pictures: dict[str, Array] = {}
     for arrays, truth in track(batches, total, f"scores of {records.source.name}", "batch"):
         facts.add(arrays, truth)
         for name, model in models.items():
             estimates = model.predict(arrays)
+            pictures = pictures or _pictures(arrays, truth, estimates, outputs[name])
             for place, item in enumerate(outputs[name]):
                 hidden = arrays.get(_HIDDEN)
                 tallies[_name(name, place, item)].add(truth[item.target_key], estimates, hidden)
@@ -99,6 +106,7 @@ def score_records(
         {name: tally.scores() for name, tally in tallies.items()},
         facts.groups(),
         {name: tally.calibration for name, tally in tallies.items() if tally.calibration.n},
+        **pictures,
     )
 
 
@@ -122,6 +130,23 @@ def joined(sets: Sequence[ImageScores], model: str) -> dict[str, Array]:
         name for name in sets[0].by_model[model] if all(name in s.by_model[model] for s in sets)
     ]
     return {name: np.concatenate([item.by_model[model][name] for item in sets]) for name in names}
+
+
+def _pictures(
+    arrays: Mapping[str, Array],
+    truth: Mapping[str, Array],
+    estimates: Mapping[str, Array],
+    outputs: Sequence[ModelOutput],
+) -> dict[str, Array]:
+    """Draw the first output that can be drawn."""
+    for item in outputs:
+        if previews.can_draw(item.target_key):
+            shown = arrays, truth[item.target_key], estimates[item.tensor]
+            return {
+                "preview": previews.side_by_side(*shown),
+                "thumbnail": previews.thumbnail(*shown),
+            }
+    return {}
 
 
 def _name(model: str, place: int, output: ModelOutput) -> str:

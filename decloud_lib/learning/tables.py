@@ -84,7 +84,7 @@ def comparison_rows(sets: Sequence[ImageScores]) -> Rows:
             if score not in mine or score not in theirs:
                 continue
             found = compare(mine[score], theirs[score])
-            higher = score.startswith(("psnr", "ssim"))
+            higher = quality.higher_is_better(score)
             better = found.share_higher if higher else 1.0 - found.share_higher
             n, mean, low, high = _cells(found.difference)
             rows.append((first, other, score, n, mean, low, high, f"{better:.4f}"))

@@ -64,6 +64,8 @@ class ModelContract(BaseModel):
     in_context: bool = False
     """Each estimate depends on all of the window beside what lies within the reach, as that of a
     fit does: windows are made to overlap and fade into each other."""
+    simulated_gaps: bool = False
+    """Trained on gaps that its code lays over clear dates, and to be scored on such gaps."""
     layout: dict[str, Any] | None = None
     """The acquisition layout of the training samples, where known."""
     data_fingerprint: str | None = None

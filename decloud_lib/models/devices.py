@@ -94,14 +94,20 @@ def open_strategy(name: Strategy) -> tf.distribute.Strategy:
         check_gpus()
     if name == "multiworker":
         _cluster()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=_resolver())
+        return _workers_strategy()
     if name == "singlecpu" and gpus("mirrored"):
         return tf.distribute.OneDeviceStrategy("/cpu:0")
     if gpus(name) > 1:
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
+
+
+@lru_cache(maxsize=1)
+def _workers_strategy() -> tf.distribute.Strategy:
+    """Meet the other workers, once in the life of a process."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=_resolver())
 
 
 @contextmanager

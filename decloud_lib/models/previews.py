@@ -5,12 +5,20 @@ from collections.abc import Mapping
 import numpy as np
 
 from decloud_lib.bands import S2_10M_BANDS
+from decloud_lib.models.keys import kind_of
 from decloud_lib.types import Array
 
 MAX_SAMPLES = 4
+THUMBNAIL_PX = 48
+"""Side of one picture of a thumbnail."""
 _TRUE_COLOUR = [S2_10M_BANDS.index(name) for name in ("B4", "B3", "B2")]
 _GAP_PX = 4
 _SHOWN = ("s2_tm1", "s2_t", "s2_tp1")
+
+
+def can_draw(target_key: str) -> bool:
+    """Say whether a target has the bands of a picture."""
+    return kind_of(target_key).bands == S2_10M_BANDS
 
 
 def side_by_side(inputs: Mapping[str, Array], target: Array, estimate: Array) -> Array:
@@ -37,6 +45,34 @@ def side_by_side(inputs: Mapping[str, Array], target: Array, estimate: Array) ->
         pictures = [(image[index][..., _TRUE_COLOUR] - low) / (high - low) for image in columns]
         rows.append(np.concatenate([_framed(picture) for picture in pictures], axis=1))
     return np.concatenate(rows, axis=0)
+
+
+def thumbnail(inputs: Mapping[str, Array], target: Array, estimate: Array) -> Array:
+    """Draw the first sample of a batch small: the cloudy date where there is one, estimate, target.
+
+    Parameters
+    ----------
+    inputs, target, estimate
+        As in `side_by_side`.
+
+    Returns
+    -------
+    (THUMBNAIL_PX, columns, 3) uint8, true colour.
+    """
+    cloudy = [np.asarray(inputs["s2_t"]) * 1e-4] if "s2_t" in inputs else []
+    low, high = _stretch(np.asarray(target)[0][..., _TRUE_COLOUR])
+    pictures = []
+    for image in (*cloudy, np.asarray(estimate), np.asarray(target)):
+        step = max(1, image.shape[1] // THUMBNAIL_PX)
+        small = _block_means(image[0][..., _TRUE_COLOUR], step)[:THUMBNAIL_PX, :THUMBNAIL_PX]
+        pictures.append(_framed((small - low) / (high - low)))
+    return np.concatenate(pictures, axis=1)
+
+
+def _block_means(image: Array, step: int) -> Array:
+    height, width = (side // step * step for side in image.shape[:2])
+    blocks = image[:height, :width].reshape(height // step, step, width // step, step, -1)
+    return np.asarray(blocks.mean(axis=(1, 3)))
 
 
 def _stretch(image: Array) -> tuple[Array, Array]:

@@ -84,6 +84,11 @@ class ModelDefinition:
     source: str = ""
     """Where it is defined; only a definition of the same source takes its place."""
 
+    @property
+    def is_measured(self) -> bool:
+        """Say whether stride or reach are found out on a network, which is built for that."""
+        return self.stride is None or self.reach_px is None
+
     def keys(self, spec: ModelSpec) -> tuple[str, ...]:
         """Return the keys of the inputs under a choice of the user.
 
@@ -128,6 +133,7 @@ class ModelDefinition:
             reach_px=reach_px,
             margin_px=margin_px(reach_px, stride),
             in_context=self.in_context,
+            simulated_gaps=self.simulate is not None,
         )
 
     def _geometry(self, spec: ModelSpec) -> tuple[int, int]:

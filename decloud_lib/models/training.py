@@ -6,19 +6,18 @@ epoch stays on the devices; the host reads it now and then.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from decloud_lib.models import quality
 from decloud_lib.models.devices import Strategy, is_chief, open_strategy
+from decloud_lib.models.epoch_scores import EpochScores
 from decloud_lib.models.failures import LossError, TrainingError
+from decloud_lib.models.optimiser import make_optimiser, precision
 from decloud_lib.models.registry import ModelDefinition, ModelSpec
-from decloud_lib.models.weighting import HIDDEN, PixelWeights, mask, weighted_mean
+from decloud_lib.models.weighting import PixelWeights, weighted_mean
 from decloud_lib.types import Array
 
 CHECK_EVERY = 50
@@ -58,18 +57,20 @@ class Trainer:
         self._strategy = open_strategy(optimisation.strategy)
         self._functions: dict[tuple[bool, str], Callable[..., tf.Tensor]] = {}
         self._losses: list[tuple[int, tf.Tensor]] = []
-        self.score_names = score_names(
-            definition.target_keys,
-            all_metrics=optimisation.all_metrics,
-            partial=optimisation.partial,
-        )
         keras.utils.set_random_seed(optimisation.seed)
-        with self._strategy.scope(), _precision(mixed=optimisation.mixed_precision):
+        with self._strategy.scope(), precision(mixed=optimisation.mixed_precision):
             self._network = definition.build(spec)
-            self._optimiser = keras.optimizers.Adam(self.full_rate)
+            self._optimiser = make_optimiser(self.full_rate, optimisation.clip_norm)
             if self._network.trainable_variables:
                 self._optimiser.build(self._network.trainable_variables)
-            self._totals = {part: self._make_totals() for part in (True, False)}
+            self._trained, self._evaluated = (
+                EpochScores(
+                    definition.target_keys,
+                    all_metrics=optimisation.all_metrics,
+                    partial=optimisation.partial,
+                )
+                for _ in range(2)
+            )
 
     @property
     def devices(self) -> int:
@@ -121,7 +122,7 @@ class Trainer:
             The loss of a batch is no number; found out some batches later.
         """
         if not first:
-            self._reset(self._totals[True])
+            self._trained.reset()
         self._losses.clear()
         step = self._function(samples, training=True)
         for index, batch in enumerate(self._spread(samples), start=first):
@@ -148,15 +149,15 @@ class Trainer:
 
     def scores(self) -> dict[str, float]:
         """Return the loss and the scores over the batches of the epoch so far."""
-        return self._read(self._totals[True])
+        return self._trained.read()
 
     def evaluate(self, samples: tf.data.Dataset) -> dict[str, float]:
         """Return the loss and the scores over samples, without training."""
-        self._reset(self._totals[False])
+        self._evaluated.reset()
         step = self._function(samples, training=False)
         for batch in self._spread(samples):
             step(*batch)
-        return self._read(self._totals[False])
+        return self._evaluated.read()
 
     def estimate(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Estimate the targets of a batch: key -> (N, H, W, C) stored values, by output key."""
@@ -169,8 +170,8 @@ class Trainer:
 
         Of several workers all must ask at the same step.
         """
-        totals = self._totals[True].read_value()
-        return [*(variable.numpy() for variable in self._variables()), totals.numpy()]
+        sums = self._trained.sums.read_value()
+        return [*(variable.numpy() for variable in self._variables()), sums.numpy()]
 
     def restore(self, state: Sequence[Array]) -> None:
         """Go on from a state.
@@ -180,7 +181,7 @@ class Trainer:
         TrainingError
             The state is that of another network.
         """
-        self._assign([*self._variables(), self._totals[True]], state)
+        self._assign([*self._variables(), self._trained.sums], state)
 
     def begin_from(self, state: Sequence[Array]) -> None:
         """Take weights and, where they are there, optimiser variables from another training.
@@ -220,24 +221,6 @@ class Trainer:
 
     def _variables(self) -> list[keras.Variable]:
         return [*self._network.variables, *self._optimiser.variables]
-
-    def _make_totals(self) -> tf.Variable:
-        """Make the sums of an epoch: for the loss and each score, sum and number of images."""
-        return tf.Variable(
-            tf.zeros((len(self.score_names), 2), tf.float64),
-            trainable=False,
-            synchronization=tf.VariableSynchronization.ON_READ,
-            aggregation=tf.VariableAggregation.SUM,
-        )
-
-    def _reset(self, totals: tf.Variable) -> None:
-        totals.assign(tf.zeros(totals.shape, totals.dtype))
-
-    def _read(self, totals: tf.Variable) -> dict[str, float]:
-        sums = totals.read_value().numpy()
-        with np.errstate(invalid="ignore", divide="ignore"):
-            means = sums[:, 0] / sums[:, 1]
-        return quality.data_set_scores(dict(zip(self.score_names, means.tolist(), strict=True)))
 
     def _spread(self, samples: tf.data.Dataset) -> Any:
         """Return an iterable over batches, each cut into a share per device where there are many.
@@ -303,19 +286,9 @@ class Trainer:
             # The mean over the whole batch, however it is cut into shares.
             loss = tf.reduce_sum(per_image * counted) / images
         gradients = tape.gradient(loss, variables)
-        if self._how.clip_norm is not None:
-            gradients = self._clipped(gradients)
         self._optimiser.apply(gradients, self._network.trainable_variables)
-        self._add(self._totals[True], (inputs, targets, outputs), per_image, counted)
+        self._trained.add((inputs, targets, outputs), per_image, counted)
         return loss
-
-    def _clipped(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-        """Shorten the gradient of the whole batch; the optimiser sums over the devices again."""
-        if self.devices > 1:
-            context = tf.distribute.get_replica_context()
-            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        clipped, _ = tf.clip_by_global_norm(gradients, self._how.clip_norm)
-        return [gradient / self.devices for gradient in clipped]
 
     def _valid_replica(
         self, inputs: _Arrays, targets: _Arrays, counted: tf.Tensor | None = None
@@ -323,7 +296,7 @@ class Trainer:
         outputs = self._outputs(inputs, training=False)
         per_image = self._loss(inputs, targets, outputs)
         counted = tf.ones_like(per_image) if counted is None else counted
-        self._add(self._totals[False], (inputs, targets, outputs), per_image, counted)
+        self._evaluated.add((inputs, targets, outputs), per_image, counted)
         return tf.reduce_sum(per_image)
 
     def _outputs(self, inputs: _Arrays, *, training: bool) -> _Arrays:
@@ -344,55 +317,3 @@ class Trainer:
             weights = self._how.weights.of(inputs, outputs[key])
             losses.append(weighted_mean(tf.abs(targets[key] - outputs[key]), weights))
         return tf.add_n(losses)
-
-    def _add(
-        self,
-        totals: tf.Variable,
-        arrays: tuple[_Arrays, _Arrays, _Arrays],
-        per_image: tf.Tensor,
-        counted: tf.Tensor,
-    ) -> None:
-        """Add the scores of a share of a batch: inputs, targets, outputs; its loss; what counts."""
-        inputs, targets, outputs = arrays
-        found = {"loss": (per_image, tf.ones_like(per_image))}
-        for key in self._definition.target_keys:
-            prefix = _prefix(self._definition.target_keys, key)
-            scores = quality.image_scores(
-                targets[key], outputs[key], all_metrics=self._how.all_metrics
-            )
-            if self._how.partial:
-                hidden = mask(inputs[HIDDEN], outputs[key])
-                for part, pixels in (("hidden", hidden), ("clear", 1.0 - hidden)):
-                    scores |= quality.partial_scores(targets[key], outputs[key], pixels, part)
-            found |= {prefix + name: score for name, score in scores.items()}
-        rows = []
-        for name in self.score_names:
-            value, weight = found[name]
-            used = weight * counted
-            # What does not count may be infinite, and infinity times zero is no number.
-            sums = [tf.reduce_sum(tf.where(used > 0.0, value, 0.0)), tf.reduce_sum(used)]
-            rows.append(tf.stack(sums))
-        totals.assign_add(tf.cast(tf.stack(rows), tf.float64))
-
-
-def score_names(target_keys: Sequence[str], *, all_metrics: bool, partial: bool) -> tuple[str, ...]:
-    """Return the names that an epoch reports: the loss, and the scores of each output.
-
-    Those of a network with several outputs begin with the key of the target.
-    """
-    names = quality.score_names(all_metrics=all_metrics, partial=partial)
-    return ("loss", *(_prefix(target_keys, key) + name for key in target_keys for name in names))
-
-
-def _prefix(target_keys: Sequence[str], key: str) -> str:
-    return f"{key}_" if len(target_keys) > 1 else ""
-
-
-@contextmanager
-def _precision(*, mixed: bool) -> Iterator[None]:
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16" if mixed else "float32")
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)

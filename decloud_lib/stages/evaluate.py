@@ -65,7 +65,17 @@ class EvaluateConfig(StageConfig):
     run_id: str | None = Field(
         default=None, description="MLflow run that gets the scores; default: a run of their own."
     )
-    experiment: str = Field(default="decloud", min_length=1, description="MLflow experiment.")
+    experiment: str | None = Field(
+        default=None,
+        description="MLflow experiment; default: the names of the data set and of its layout.",
+    )
+    pipeline_run: str | None = Field(
+        default=None, description="Run of the pipeline that this is part of, a label in MLflow."
+    )
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides on the scores; who asks for them does not."""
+        return {key: value for key, value in super().identity().items() if key != "pipeline_run"}
 
     @model_validator(mode="after")
     def _one_model(self) -> Self:
@@ -170,9 +180,14 @@ def _score(
         local_records(sets, skip_damaged=config.skip_damaged) as records,
     ):
         models = _load(config, folders, definitions, sets)
-        name = models[NETWORK].contract.name
+        contract = models[NETWORK].contract
         # What the network was trained to see; a network of others is unknown here.
-        known = registry.get(name) if name in registry.names() else None
+        known = registry.get(contract.name) if contract.name in registry.names() else None
+        if contract.simulated_gaps and known is None:
+            raise ConfigError(
+                f"{config.savedmodel}: {contract.name} was trained on gaps that its own code lays, "
+                f"and is to be scored on such gaps; give --model path/to/file.py:{contract.name}"
+            )
         return [score_records(item, models, config.batch_size, known) for item in records]
 
 
@@ -259,28 +274,51 @@ def _record(
     tables: Mapping[str, str],
 ) -> None:
     """Record means, data and tables in MLflow."""
+    from decloud_lib.learning import naming
     from decloud_lib.learning.scoring import summarise
+    from decloud_lib.learning.tables import class_rows
 
     values: dict[str, float] = {}
     for item in found:
         for model, scores in summarise([item]).items():
-            # A slash is a folder of metrics; names may hold a space before another output's key.
-            prefix = f"test/{item.data_set}" + ("" if model == NETWORK else f"/{model}")
-            values |= {f"{prefix}/{score}": value for score, value in scores.items()}
-    scored = config.savedmodel or str(config.model)
-    own = {"stage": "evaluate", "code_version": manifest.code_version()}
+            values |= {
+                f"test/{item.data_set}/{_prefix(model)}{score}": value
+                for score, value in scores.items()
+            }
+    scored = config.model or storage.name_of(str(config.savedmodel))
+    tags = tracking.origin_tags(pipeline_run=config.pipeline_run)
     with tracking.open_run(
-        config.experiment,
-        name=f"evaluate {storage.name_of(scored)}",
+        config.experiment or naming.experiment_of(sets[0]),
+        name=naming.run_name(f"evaluate {scored}", sets[0]),
         run_id=config.run_id,
         # A run of a training keeps its own labels.
-        tags=None if config.run_id else own,
+        tags=None if config.run_id else naming.run_tags("evaluate", scored, sets) | tags,
     ) as run:
         run.log_metrics(values)
+        if config.output is not None:
+            run.set_tags({"scores": storage.join(config.output, SCORES)})
         for data_set in sets:
             run.log_dataset(data_set.uri, data_set.name, data_set.fingerprint, "test")
         for name, text in tables.items():
             run.log_text(text, f"scores/{name}")
+        heads, *rows = class_rows(found)
+        run.log_table(dict(zip(heads, zip(*rows, strict=True), strict=True)), "scores/classes.json")
+        for item in found:
+            if item.preview is not None:
+                run.log_image(item.preview, key=f"previews/test {item.data_set}", step=0)
+        if found[0].thumbnail is not None:
+            run.set_thumbnail(found[0].thumbnail)
+
+
+def _prefix(model: str) -> str:
+    """Return what stands before a score's name: nothing for the scored model itself.
+
+    A slash is a folder of metrics. Other outputs of the scored model are named as in a training.
+    """
+    name, _, output = model.partition(" ")
+    if name == NETWORK:
+        return f"{output}_" if output else ""
+    return f"{model}/"
 
 
 def _say(result: EvaluateResult) -> None:

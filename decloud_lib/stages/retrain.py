@@ -135,7 +135,7 @@ class RetrainConfig(StageConfig):
     width: int = as_in(TrainConfig, "width")
     mixed_precision: bool = as_in(TrainConfig, "mixed_precision")
     seed: int = as_in(TrainConfig, "seed")
-    experiment: str = as_in(TrainConfig, "experiment")
+    experiment: str | None = as_in(TrainConfig, "experiment")
     baselines: tuple[str, ...] = Field(
         default=("linear_gap_filling", "nearest_date"),
         description=EvaluateConfig.model_fields["baselines"].description,

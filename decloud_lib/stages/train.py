@@ -114,6 +114,7 @@ def _finish(
         to = Destination(job.folder, job.definition, job.contract, job.planned)
         record = TrainRecord(run_id=run.run_id, epochs=progress.epoch, metrics=progress.metrics)
         publish(trainer.model, to, record, run, training_profile(records, job.contract))
+        run.set_tags({"savedmodel": job.folder})
     return TrainResult(run.run_id, job.folder, progress.epoch, progress.metrics)
 
 

@@ -9,7 +9,8 @@ from decloud_lib.config import StageConfig
 
 #: What says where things go and how much is told, and not what comes out.
 _WITHOUT_INFLUENCE = {
-    *("logdir", "ckpt_dir", "ckpt_steps", "ckpt_minutes", "ckpt_keep", "experiment", "run_name"),
+    *("logdir", "ckpt_dir", "ckpt_steps", "ckpt_minutes", "ckpt_keep"),
+    *("experiment", "run_name", "pipeline_run", "parent_run_id"),
     *("previews", "verbose", "profiling", "plot_model"),
 }
 
@@ -113,16 +114,19 @@ class TrainConfig(StageConfig):
     ckpt_minutes: float = Field(
         default=10.0,
         gt=0.0,
-        description="Keep the state so often within an epoch, minutes; not with several workers.",
+        description="Keep the state so often within an epoch, minutes; several workers take "
+        "--ckpt-steps instead.",
     )
     ckpt_keep: int = Field(default=2, ge=1, description="Number of last states that stay.")
     load_ckpt_dir: str | None = Field(
         default=None,
         description="Begin from the weights and the optimiser of another training: its checkpoint "
-        "folder, or one of the files in it.",
+        "folder, or one of the files in it; with --save-best from its best weights.",
     )
     save_best: bool = Field(
-        default=False, description="Export the best epoch's weights instead of the last one's."
+        default=False,
+        description="Export the best epoch's weights instead of the last one's; until the end they "
+        "are kept with the state in --ckpt-dir.",
     )
     save_best_ref: str = Field(
         default="val_loss",
@@ -173,9 +177,18 @@ class TrainConfig(StageConfig):
     plot_model: bool = Field(
         default=False, description="Draw the network's layers; the PNG goes to the MLflow run."
     )
-    experiment: str = Field(default="decloud", min_length=1, description="MLflow experiment.")
+    experiment: str | None = Field(
+        default=None,
+        description="MLflow experiment; default: the names of the data set and of its layout.",
+    )
     run_name: str | None = Field(
-        default=None, description="Name of the MLflow run; default: that of the model folder."
+        default=None, description="Name of the MLflow run; default: model, data set and commit."
+    )
+    pipeline_run: str | None = Field(
+        default=None, description="Run of the pipeline that this is part of, a label in MLflow."
+    )
+    parent_run_id: str | None = Field(
+        default=None, description="MLflow run that this one appears below."
     )
 
     @property

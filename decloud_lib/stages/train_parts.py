@@ -1,6 +1,7 @@
 """What a training is put together from: records, network, rules, what is recorded."""
 
 import hashlib
+import json
 import logging
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Parameters of every run; others are there where they differ from their defaults.
+_MAIN_SETTINGS = ("model", "epochs", "learning_rate", "batch_size_train", "seed")
 _PLACES = {"training_record", "valid_records", "out_savedmodel", "load_ckpt_dir"}
 
 
@@ -86,7 +89,7 @@ def plan_job(config: TrainConfig) -> Job:
     """
     from decloud_lib.learning.record_sets import find_record_sets
     from decloud_lib.models.checkpoint import find_state
-    from decloud_lib.models.devices import gpus
+    from decloud_lib.models.devices import gpus, open_strategy
 
     definition = registry.get(config.model)
     if not definition.trainable and config.epochs:
@@ -99,6 +102,9 @@ def plan_job(config: TrainConfig) -> Job:
             "leave it out here"
         )
     sets = find_record_sets((config.training_record, *config.valid_records))
+    if definition.is_measured:
+        # Measuring builds a network, and workers must meet before TensorFlow does anything.
+        open_strategy(config.strategy)
     contract = definition.contract(_spec(config, sets[0])).model_copy(
         update={
             "layout": sets[0].layout,
@@ -121,10 +127,10 @@ def plan_job(config: TrainConfig) -> Job:
         files.append(find_state(config.load_ckpt_dir))
     entries += [entry for file in files if (entry := storage.stat(file)) is not None]
     planned = manifest.plan("train", config, entries)
-    return Job(config, definition, contract, sets, planned, experiment_name(config))
+    return Job(config, definition, contract, sets, planned, folder_name(config))
 
 
-def experiment_name(config: TrainConfig) -> str:
+def folder_name(config: TrainConfig) -> str:
     """Return the name of the model folder, as in the existing system but without the date.
 
     A date would make a finished training look new, and it is in MLflow and in the contract.
@@ -171,6 +177,8 @@ def make_trainer(job: Job) -> "Trainer":
 def load_weights(trainer: "Trainer", job: Job, uri: str) -> None:
     """Take weights and optimiser from the last state below a folder, or from a file of it.
 
+    With `save_best` the weights are those of the best epoch until then, without the optimiser.
+
     Raises
     ------
     ConfigError
@@ -185,8 +193,10 @@ def load_weights(trainer: "Trainer", job: Job, uri: str) -> None:
             f"{found} is the state of model {saved.progress.model}, not of {job.definition.name}; "
             f"give --model {saved.progress.model}, or another checkpoint"
         )
-    trainer.begin_from(saved.state or [])
-    logger.info("weights of epoch %d from %s", saved.progress.epoch, found)
+    best = saved.best if job.config.save_best else None
+    trainer.begin_from(best or saved.state or [])
+    epoch = saved.progress.best_epoch if best else saved.progress.epoch
+    logger.info("weights of epoch %d from %s", epoch, found)
 
 
 def make_rules(job: Job) -> "Rules":
@@ -199,7 +209,7 @@ def make_rules(job: Job) -> "Rules":
     """
     from decloud_lib.learning.course import Rules
     from decloud_lib.learning.schedule import Schedule
-    from decloud_lib.models.training import score_names
+    from decloud_lib.models.epoch_scores import score_names
 
     config = job.config
     rules = Rules(
@@ -219,7 +229,8 @@ def make_rules(job: Job) -> "Rules":
     names = score_names(
         job.definition.target_keys, all_metrics=config.all_metrics, partial=job.is_partial
     )
-    rules.check(names, validated=bool(config.valid_records))
+    if config.epochs:
+        rules.check(names, validated=bool(config.valid_records))
     return rules
 
 
@@ -274,16 +285,14 @@ def make_data(job: Job, records: "list[LocalRecords]", feeding: "Feeding", devic
 
 def open_run(job: Job, run_id: str | None) -> AbstractContextManager[tracking.Run]:
     """Start the MLflow run, or go on with that of an interrupted training."""
-    config = job.config
-    tags = {
-        "stage": "train",
-        "model": job.definition.name,
-        "code_version": job.contract.code_version,
-        "data_fingerprint": job.contract.data_fingerprint or "",
-    }
+    from decloud_lib.learning import naming
+
+    config, training = job.config, job.sets[0]
+    tags = naming.run_tags("train", job.definition.name, job.sets)
+    tags |= tracking.origin_tags(pipeline_run=config.pipeline_run, parent_run=config.parent_run_id)
     return tracking.open_run(
-        config.experiment,
-        name=config.run_name or job.name,
+        config.experiment or naming.experiment_of(training),
+        name=config.run_name or naming.run_name(job.definition.name, training),
         run_id=run_id if run_id and tracking.has_run(run_id) else None,
         tags=tags,
         watch_system=True,
@@ -292,18 +301,17 @@ def open_run(job: Job, run_id: str | None) -> AbstractContextManager[tracking.Ru
 
 def describe(job: Job, trainer: "Trainer", run: tracking.Run) -> None:
     """Record settings, data and network of a training; settings flat, so that runs line up."""
-    settings = {key: value for key, value in job.config.identity().items() if key not in _PLACES}
+    settings = job.config.identity()
+    told = {*job.config.model_dump(exclude_defaults=True), *_MAIN_SETTINGS} - _PLACES
     training, *validation = job.sets
-    parameters = trainer.model.count_params()
     run.log_params(
         {
-            **settings,
-            "training_set": training.uri,
-            "validation_sets": " ".join(item.uri for item in validation),
-            "devices": trainer.devices,
-            "parameters": parameters,
+            **{key: value for key, value in settings.items() if key in told},
+            **({"devices": trainer.devices} if trainer.devices > 1 else {}),
+            "parameters": trainer.model.count_params(),
         }
     )
+    run.log_text(json.dumps(settings, indent=2, default=str), "config.json")
     run.log_dataset(training.uri, training.name, training.fingerprint, "training")
     for item in validation:
         run.log_dataset(item.uri, item.name, item.fingerprint, "validation")
@@ -323,13 +331,17 @@ def make_recorder(
     """Return what records the training on its way, until the stack closes."""
     from decloud_lib.learning.recording import Recorder
     from decloud_lib.models.boards import open_board
+    from decloud_lib.models.previews import can_draw
 
     board = None
     if job.config.logdir is not None:
         board = stack.enter_context(open_board(storage.join(job.config.logdir, run.run_id)))
     recorder = Recorder(run, data, board, job.config.profiled)
+    target = job.definition.target_keys[0]
+    if data.valid and can_draw(target):
+        recorder.add_thumbnail(trainer, target)
     if job.config.previews:
-        recorder.add_preview(trainer, job.definition.target_keys[0])
+        recorder.add_preview(trainer, target)
     return recorder
 
 

@@ -1,6 +1,7 @@
 """Experiments, runs and registered models in MLflow; the only package that imports it."""
 
 from decloud_lib.tracking.models import is_tracked, model_folder, resolve_version
+from decloud_lib.tracking.origin import commit, origin_tags
 from decloud_lib.tracking.registry import (
     Version,
     claim_alias,
@@ -13,15 +14,27 @@ from decloud_lib.tracking.registry import (
     register,
     set_tags,
 )
-from decloud_lib.tracking.runs import Run, Tensors, has_run, metric_curves, open_run, read_text
+from decloud_lib.tracking.runs import (
+    THUMBNAIL,
+    Run,
+    Tensors,
+    has_run,
+    metric_curves,
+    open_run,
+    read_text,
+)
+from decloud_lib.tracking.search import FoundRun, search_runs
 from decloud_lib.tracking.server import TrackingError, reach, tracking_uri, vanishes
 
 __all__ = [
+    "THUMBNAIL",
+    "FoundRun",
     "Run",
     "Tensors",
     "TrackingError",
     "Version",
     "claim_alias",
+    "commit",
     "describe",
     "drop_alias",
     "find_alias",
@@ -32,11 +45,13 @@ __all__ = [
     "metric_curves",
     "model_folder",
     "open_run",
+    "origin_tags",
     "point_alias",
     "reach",
     "read_text",
     "register",
     "resolve_version",
+    "search_runs",
     "set_tags",
     "tracking_uri",
     "vanishes",

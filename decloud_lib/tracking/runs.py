@@ -1,5 +1,7 @@
 """Runs of MLflow: begun or gone on with, and what is recorded in them."""
 
+import base64
+import io
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +23,12 @@ logger = logging.getLogger(__name__)
 ARTIFACT = "sm"
 """Name under which a logged model holds the model folder."""
 _PYFUNC = Path(__file__).parents[1] / "models" / "pyfunc_model.py"
+THUMBNAIL = "mlflow.decloud.thumbnail"
+"""Label with a small JPEG, base 64; MLflow's pages show no label that begins like this."""
+#: MLflow's page of an experiment then has charts and models, and nothing about prompts and chats.
+_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+#: MLflow keeps no more of a label.
+_TAG_CHARACTERS = 8000
 #: MLflow keeps no more of a digest.
 _DIGEST_CHARACTERS = 36
 
@@ -67,6 +75,24 @@ class Run:
         """Record a picture that belongs to no step as an artifact, by its path."""
         with calling():
             connect().log_image(picture, artifact_file=name)
+
+    def set_thumbnail(self, image: "Array") -> None:
+        """Keep a small picture, (H, W, 3) uint8, with the labels of the run, hidden in MLflow's UI.
+
+        So a table of many runs shows pictures after the one request that finds them all.
+        """
+        from PIL import Image
+
+        with io.BytesIO() as file:
+            Image.fromarray(image).save(file, "JPEG", quality=60, optimize=True)
+            text = base64.b64encode(file.getvalue()).decode()
+        if len(text) <= _TAG_CHARACTERS:
+            self.set_tags({THUMBNAIL: text})
+
+    def log_table(self, columns: Mapping[str, Sequence[object]], name: str) -> None:
+        """Record a table, which MLflow can show for several runs beside each other."""
+        with calling():
+            connect().log_table({key: list(column) for key, column in columns.items()}, name)
 
     def log_text(self, text: str, name: str) -> None:
         """Record a text as an artifact of the run, by its path."""
@@ -225,4 +251,6 @@ def _experiment_id(name: str) -> str:
     found = mlflow.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
-    return str(mlflow.create_experiment(name, artifact_location=artifact_location()))
+    return str(
+        mlflow.create_experiment(name, artifact_location=artifact_location(), tags=_EXPERIMENT_TAGS)
+    )

@@ -34,7 +34,7 @@ def config_class(name: str) -> type[StageConfig]:
 @pytest.mark.parametrize("name", NAMES)
 def test_inputs_are_the_fields_of_the_configuration(name: str) -> None:
     fields = set(config_class(name).model_fields)
-    if name in {"list_products", "list_series", "doctor"}:
+    if name in {"list_products", "list_series", "doctor", "leaderboard"}:
         # They write nothing that could be replaced.
         fields -= {"overwrite"}
     # The state of products is for Kubeflow's cache; a task makes the same without it.

@@ -10,6 +10,7 @@ import pytest
 from decloud_lib import cli
 from decloud_lib.errors import ConfigError, ModelFolderError, SettingsError
 from decloud_lib.models import registry
+from decloud_lib.models.normalise import make_inputs, normalise
 from decloud_lib.models.registry import ModelDefinition, ModelSpec
 from decloud_lib.models.store import export_model
 from decloud_lib.stages.evaluate import EvaluateConfig, evaluate
@@ -201,10 +202,67 @@ def test_two_networks_are_compared(savedmodel: str, mlflow_store: str, tmp_path:
     (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
     assert run.data.metrics["test/valid/copy/mae"] == result.scores["copy"]["mae"]
     paths = [item.path for item in mlflow.MlflowClient().list_artifacts(run.info.run_id, "scores")]
-    assert len(paths) == 7
+    assert {Path(path).name for path in paths} == {path.name for path in output.iterdir()} - {
+        "manifest.json"
+    } | {"classes.json"}
+    assert run.info.run_name.startswith("evaluate ")
+    assert run.data.tags["mlflow.decloud.thumbnail"]
 
 
-def test_an_uncertainty_is_calibrated_and_all_outputs_are_scored(
+def test_all_outputs_of_a_model_are_scored(
+    mlflow_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    def build(spec: ModelSpec) -> keras.Model:
+        inputs = make_inputs(["s2_tm1", "s2_20m_tm1"])
+        before = normalise(inputs)
+        outputs = {"s2_target": before["s2_tm1"], "s2_20m_target": before["s2_20m_tm1"]}
+        return keras.Model(inputs, outputs)
+
+    targets = ("s2_target", "s2_20m_target")
+    both = ModelDefinition("both", build, ("s2_tm1", "s2_20m_tm1"), targets, trainable=False)
+    monkeypatch.setitem(registry._known, "both", both)
+    records = write_records(tmp_path / "valid", n=3, with_20m_bands=True)
+    output = tmp_path / "scores"
+    config = EvaluateConfig(
+        test_records=(str(records),),
+        model="both",
+        baselines=("linear_gap_filling",),
+        output=str(output),
+    )
+    result = evaluate(config)
+    assert list(result.scores) == ["model", "model s2_20m_target", "linear_gap_filling"]
+    # The 20 m bands of the samples are random numbers below 3000.
+    assert result.scores["model s2_20m_target"]["mae"] == pytest.approx(0.1, abs=0.01)
+    assert result.scores["model"]["mae"] < 0.05
+    bands = {row["class"] for row in rows_of(output / "classes.csv") if row["group"] == "band"}
+    assert {"B4", "B11"} <= bands
+    # An output is compared with nothing of another one.
+    assert {row["against"] for row in rows_of(output / "comparison.csv")} == {"linear_gap_filling"}
+    (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    for name, metric in {
+        "model": "test/valid/mae",
+        "model s2_20m_target": "test/valid/s2_20m_target_mae",
+        "linear_gap_filling": "test/valid/linear_gap_filling/mae",
+    }.items():
+        assert run.data.metrics[metric] == pytest.approx(result.scores[name]["mae"])
+
+
+def test_a_network_of_simulated_gaps_needs_the_code_that_lays_them(
+    mlflow_store: str, savedmodel: str, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(savedmodel, tmp_path / "copy"))
+    contract = json.loads((folder / "model.json").read_text())
+    contract |= {"name": "MyModel", "simulated_gaps": True}
+    (folder / "model.json").write_text(json.dumps(contract))
+    records = write_records(tmp_path / "valid", n=1)
+    config = EvaluateConfig(test_records=(str(records),), savedmodel=str(folder))
+    with pytest.raises(ConfigError, match=r"MyModel .* give --model path/to/file.py:MyModel"):
+        evaluate(config)
+
+
+def test_an_uncertainty_is_calibrated(
     mlflow_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The samples are linear in time with noise of 60 DN: an honest scale is known."""

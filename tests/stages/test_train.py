@@ -10,7 +10,7 @@ from decloud_lib.models.checkpoint import read_state
 from decloud_lib.models.contract import read_contract
 from decloud_lib.models.store import load_model
 from decloud_lib.stages.train import TrainConfig, TrainResult, train
-from decloud_lib.stages.train_parts import experiment_name
+from decloud_lib.stages.train_parts import folder_name
 from tests.records import write_records
 
 
@@ -51,7 +51,7 @@ def test_a_training_leaves_a_model_a_run_and_curves(records: Path, mlflow_store:
     result = train(wanted)
     assert result.epochs == 2
     folder = Path(result.savedmodel)
-    assert folder.name == "crga_os2_david_bt2_bv2_lr0.0002_e2_cpu" == experiment_name(wanted)
+    assert folder.name == "crga_os2_david_bt2_bv2_lr0.0002_e2_cpu" == folder_name(wanted)
     assert read_contract(folder).margin_px == 12
     assert read_contract(folder).data_fingerprint is not None
     assert json.loads((folder / "train.json").read_text())["run_id"] == result.run_id
@@ -66,6 +66,10 @@ def test_a_training_leaves_a_model_a_run_and_curves(records: Path, mlflow_store:
     assert [point.step for point in curve] == [1, 2]
     assert curve[1].value == pytest.approx(result.metrics["valid/valid/psnr_db"])
     assert curve[1].value > curve[0].value
+    assert client.get_experiment(run.info.experiment_id).name == "samples"
+    assert run.info.run_name.startswith("crga_os2_david samples ")
+    assert run.data.tags["data_set"] == "samples"
+    assert run.data.tags["data_fingerprint"] == read_contract(folder).data_fingerprint
     assert run.data.params["learning_rate"] == "0.0002"
     assert run.data.params["parameters"] == "1491844"
     assert [item.dataset.name for item in run.inputs.dataset_inputs] == ["train", "valid"]

@@ -103,10 +103,15 @@ def test_short_names_and_what_is_recorded(training: Training) -> None:
     found = run_of(result)
     assert found.info.run_name == "first"
     assert found.data.tags["code_version"]
+    assert found.data.tags["savedmodel"] == result["savedmodel"]
+    assert found.data.tags["mlflow.decloud.thumbnail"]
+    # What is as by default and of little weight is in the file of all settings.
+    assert "ckpt_minutes" not in found.data.params
     expected = {"batch_size_train": "2", "batch_size_valid": "2", "learning_rate": "0.01"}
     expected |= {"epochs": "1", "model": "tiny", "seed": "0", "parameters": "328"}
     assert expected.items() <= found.data.params.items()
     assert artifacts(result, "model") == ["model/summary.txt"]
+    assert "config.json" in artifacts(result, "")
 
 
 def test_system_metrics_are_recorded(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,6 +239,9 @@ def test_the_best_epoch_is_exported(training: Training) -> None:
     values = [point.value for point in curve]
     assert progress.best_epoch == 1 + int(np.argmax(values))
     assert result["metrics"]["valid/valid/psnr_db"] == pytest.approx(max(values), rel=1e-6)
+    # They are kept with the state, so a training that never ends can be exported too.
+    killed = training(f"--save_best --load_ckpt_dir {training.folder}/ckpt", e=0, export="killed")
+    np.testing.assert_allclose(training.weights(killed), training.weights(result), atol=1e-6)
 
 
 def test_it_stops_early(training: Training) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shlex
 import subprocess
 import sys
 import time
@@ -317,7 +318,7 @@ def test_each_stage_has_a_help_page_that_lists_its_fields(name: str) -> None:
 def test_the_example_of_each_stage_is_accepted(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = STAGES[name].example.replace("\\\n", " ").split()[1:]
+    words = shlex.split(STAGES[name].example.replace("\\\n", " "))[1:]
     assert cli.main([*words, "--dry-run"]) == 0, capsys.readouterr().err
 
 

@@ -128,3 +128,37 @@ def test_by_default_runs_are_kept_in_the_working_directory(
         run.log_file(tmp_path / "note.txt")
     assert (tmp_path / "mlflow.db").is_file()
     assert (tmp_path / "mlartifacts" / run.run_id / "artifacts/note.txt").is_file()
+
+
+def test_a_run_says_where_it_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    from decloud_lib.tracking import origin
+
+    image = "registry/decloud@sha256:" + "ab" * 32
+    monkeypatch.setenv("DECLOUD_IMAGE", image)
+    monkeypatch.delenv("DECLOUD_COMMIT", raising=False)
+    origin.commit.cache_clear()
+    # Outside of an image nothing is said about one, whatever the pipeline asks for.
+    assert "image" not in tracking.origin_tags()
+    monkeypatch.setenv("DECLOUD_COMMIT", "0123456789abcdef")
+    origin.commit.cache_clear()
+    assert tracking.origin_tags(pipeline_run="p", parent_run="r") == {
+        "commit": "0123456",
+        "image": image,
+        "image_digest": "sha256:" + "ab" * 32,
+        "pipeline_run": "p",
+        "mlflow.parentRunId": "r",
+    }
+    origin.commit.cache_clear()
+
+
+def test_no_commit_is_made_up_outside_a_checkout(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from decloud_lib.tracking import origin
+
+    monkeypatch.delenv("DECLOUD_COMMIT", raising=False)
+    (tmp_path / "__init__.py").write_text("")
+    monkeypatch.setattr(origin, "_PACKAGE", tmp_path)
+    origin.commit.cache_clear()
+    assert tracking.commit() is None
+    origin.commit.cache_clear()

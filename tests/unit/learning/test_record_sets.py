@@ -1,10 +1,13 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from decloud_lib import storage
 from decloud_lib.errors import ConfigError, NoSampleError, RecordError, ShapeError
+from decloud_lib.learning import naming
 from decloud_lib.learning.record_sets import find_record_sets, local_records
+from decloud_lib.manifest import Manifest
 from decloud_lib.models import registry
 from decloud_lib.models.registry import ModelSpec
 from tests.records import write_records
@@ -80,3 +83,15 @@ def test_the_fingerprint_follows_the_content(tmp_path: Path) -> None:
     )
     again = find_record_sets([str(write_records(tmp_path / "c", n=2))])[0].fingerprint
     assert first == again != other
+
+
+def test_the_experiment_is_named_after_data_set_and_layout(tmp_path: Path) -> None:
+    (train,) = find_record_sets([str(write_records(tmp_path / "spring/train", n=1))])
+    assert naming.data_name(train) == naming.experiment_of(train) == "spring"
+    (whole,) = find_record_sets([str(write_records(tmp_path / "autumn", n=1))])
+    assert naming.data_name(whole) == "autumn"
+    made_by = Manifest(stage="sample", config={"layout_name": "AL-OS2"}, inputs=())
+    known = replace(train, made_by=made_by)
+    assert naming.experiment_of(known) == "spring AL-OS2"
+    assert naming.run_name("david", known).startswith("david spring ")
+    assert naming.run_tags("train", "david", [known])["layout"] == "AL-OS2"
