@@ -29,8 +29,7 @@ SETTINGS = {
     "model": MODEL,
     "policy": "policy.yaml",
     "batch": 100,
-    "share_ground": True,
-    "valid_every": 5,
+    "props": [0.75, 0.25],
     "patchsize": 64,
     "maxntrain": 96,
     "maxnvalid": 24,
@@ -60,7 +59,7 @@ class Step:
 def make_data(folder: Path) -> Path:
     """Make products and settings; the last optical product is kept back."""
     folder.mkdir(parents=True)
-    made = make_products(SyntheticConfig(size_px=256), folder / "products")
+    made = make_products(SyntheticConfig(size_px=384), folder / "products")
     optical = [path for path in (made.root / "SENTINEL2/T31TCJ").iterdir() if path.is_dir()]
     late = max(optical, key=lambda path: path.name.split("_")[1])
     (folder / "late").mkdir()
