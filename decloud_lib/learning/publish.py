@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from decloud_lib import checksums, manifest, storage
+from decloud_lib import checksums, manifest, signing, storage
 from decloud_lib.models.contract import NAME as CONTRACT
 from decloud_lib.models.contract import ModelContract
 from decloud_lib.models.registry import ModelDefinition
@@ -71,6 +71,7 @@ def publish(
         Path(folder, RESULT).write_text(record.model_dump_json(indent=2), encoding="utf-8")
         Path(folder, PROFILE).write_text(profile.model_dump_json(), encoding="utf-8")
         checksums.seal_folder(folder)
+        signing.sign_folder(folder)
         inputs, outputs = signature(to.contract)
         run.log_model(folder, to.definition.name, inputs, outputs, requirements())
         storage.delete_prefix(to.uri)

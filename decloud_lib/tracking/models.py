@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from decloud_lib import checksums, storage
+from decloud_lib import checksums, signing, storage
 from decloud_lib.errors import ModelFolderError
 from decloud_lib.tracking import registry
 from decloud_lib.tracking.runs import ARTIFACT
@@ -46,12 +46,14 @@ def model_folder(uri: str) -> Iterator[Path]:
         with storage.local_copy(uri) as folder:
             if not checksums.check_folder(folder, uri):
                 logger.info("%s has no %s: taken as it is", uri, checksums.NAME)
+            signing.check_signature(folder, uri)
             yield folder
         return
     with tempfile.TemporaryDirectory(prefix="decloud-") as parent:
         source, digest = _resolve(uri)
         folder = _download(uri, source, parent)
         checksums.check_folder(folder, uri, digest)
+        signing.check_signature(folder, uri)
         yield folder
 
 
