@@ -38,7 +38,7 @@ def doctor(
     config = stage.DoctorConfig(
         **task.given(bucket=bucket, mlflow=mlflow, gpus=gpus, engine=engine)
     )
-    found = stage.doctor(config)
+    found = stage.doctor(config, needed_only=True)
     task.write_text(findings, found.text())
     found.check()
     return found.text()

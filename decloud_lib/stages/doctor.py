@@ -81,23 +81,32 @@ class DoctorResult:
             raise ConfigError(f"this run cannot succeed: {told}")
 
 
-def doctor(config: DoctorConfig) -> DoctorResult:
+def doctor(config: DoctorConfig, *, needed_only: bool = False) -> DoctorResult:
     """Look at versions, GDAL, engines, GPUs, the bucket and MLflow.
+
+    Parameters
+    ----------
+    config
+        What the work will need.
+    needed_only
+        Leave out the toolbox and GPUs where nobody asked for them: loading what tells takes long.
 
     Returns
     -------
     What was found; nothing raises, so that all problems are seen at once.
     """
-    return DoctorResult(tuple(_findings(config)))
+    return DoctorResult(tuple(_findings(config, needed_only)))
 
 
-def _findings(config: DoctorConfig) -> Iterator[Finding]:
+def _findings(config: DoctorConfig, needed_only: bool) -> Iterator[Finding]:  # noqa: FBT001
     yield Finding("decloud", "ok", f"{__version__}, Python {platform.python_version()}")
     versions = [f"{name} {found}" for name in _PACKAGES if (found := _version(name))]
     yield Finding("packages", "ok", ", ".join(versions))
     yield _tried("gdal", _gdal)
-    yield _tried("otb", _otb, wanted=config.engine == "otb")
-    yield _tried("gpus", lambda: _gpus(config.gpus), wanted=config.gpus > 0)
+    if config.engine == "otb" or not needed_only:
+        yield _tried("otb", _otb, wanted=config.engine == "otb")
+    if config.gpus or not needed_only:
+        yield _tried("gpus", lambda: _gpus(config.gpus), wanted=config.gpus > 0)
     if config.bucket is not None:
         uri = config.bucket
         yield _tried("bucket", lambda: _bucket(uri))

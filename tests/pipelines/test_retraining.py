@@ -21,7 +21,7 @@ def test_all_arguments_are_parameters_of_the_pipeline() -> None:
     inputs = PIPELINES["retraining"].component_spec.inputs  # type: ignore[attr-defined]
     full = config(
         check_product="q/S2_PREPARE/T31TCJ/P", maxntrain=3, maxnvalid=2, time_limit_s=9.0,
-        start="2020-01-01", end="2020-12-31",
+        start="2020-01-01", end="2020-12-31", experiment="wheat", policy="rules.yaml",
     )  # fmt: skip
     given = full.arguments(NOW, "listing.json")
     assert inputs.keys() - given.keys() == {"check_dem"}
