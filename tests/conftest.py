@@ -21,6 +21,15 @@ hypothesis.settings.load_profile("ci" if servers.ON_CI else "laptop")
 _numbers = itertools.count()
 
 
+@pytest.fixture(autouse=True)
+def audible_loggers() -> None:
+    """Give loggers their voice back: MLflow's migrations of a database silence those that exist."""
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.startswith("decloud_lib") and isinstance(logger, logging.Logger):
+            logger.disabled = False
+    logging.getLogger("decloud_lib").propagate = True
+
+
 @pytest.fixture(scope="session")
 def quiet_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give an empty home folder: no credentials, no settings of the person who runs the tests."""

@@ -13,6 +13,7 @@ from decloud_lib.learning.publish import Destination, TrainRecord, publish
 from decloud_lib.models.assemble import assemble
 from decloud_lib.models.gapfilling import linear, time_ratio
 from decloud_lib.models.registry import ModelDefinition, ModelSpec
+from decloud_lib.samples.profile import Profile
 
 _TIMES = tuple(f"s2_timestamp_{date}" for date in ("tm1", "target", "tp1"))
 _KEYS = ("s2_tm1", "s2_tp1", *_TIMES)
@@ -38,7 +39,8 @@ def record_network(folder: Path, bias: float, trained_on: str | None = None) -> 
     planned = manifest.plan("train", StageConfig(), [])
     with tracking.open_run("tests", name=f"bias {bias}") as run:
         record = TrainRecord(run_id=run.run_id, epochs=1, metrics={})
-        publish(model, Destination(str(folder), definition, contract, planned), record, run)
+        to = Destination(str(folder), definition, contract, planned)
+        publish(model, to, record, run, Profile(items=0, features={}))
     return Contestant(run.run_id, str(folder))
 
 

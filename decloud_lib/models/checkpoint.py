@@ -116,7 +116,7 @@ class Checkpoints:
                     f"{self._uri} holds the checkpoint of a training with other settings, records "
                     f"or code; use another --ckpt-dir, or --overwrite to start again"
                 )
-            return replace(saved, best=self._best_of(saved.progress))
+            return read_best(storage.join(self._uri, name))
         if names:
             raise OutputConflictError(
                 f"{self._uri}: none of the {len(names)} states can be read; use another "
@@ -132,13 +132,6 @@ class Checkpoints:
     def clear(self) -> None:
         """Delete all states."""
         storage.delete_prefix(self._uri)
-
-    def _best_of(self, progress: Progress) -> list[Array] | None:
-        name = f"best-{progress.best_epoch:05d}.npz"
-        uri = storage.join(self._uri, name)
-        if progress.best_value is None or storage.stat(uri) is None:
-            return None
-        return read_state(uri).state
 
     def _names(self, pattern: re.Pattern[str]) -> list[str]:
         """Return the names of the files of a kind, oldest first."""
@@ -177,6 +170,21 @@ def read_state(uri: str) -> Saved:
             f"expected a file that a training wrote into its checkpoint folder"
         ) from error
     return Saved(progress, arrays)
+
+
+def read_best(uri: str) -> Saved:
+    """Read a file of states, with the weights of the best epoch where they lie beside it.
+
+    Raises
+    ------
+    ConfigError
+        As `read_state`.
+    """
+    saved = read_state(uri)
+    beside = storage.join(storage.parent_of(uri), f"best-{saved.progress.best_epoch:05d}.npz")
+    if saved.progress.best_value is None or storage.stat(beside) is None:
+        return saved
+    return replace(saved, best=read_state(beside).state)
 
 
 def find_state(uri: str) -> str:

@@ -184,10 +184,10 @@ def load_weights(trainer: "Trainer", job: Job, uri: str) -> None:
     ConfigError
         It is no state, or that of another model.
     """
-    from decloud_lib.models.checkpoint import find_state, read_state
+    from decloud_lib.models.checkpoint import find_state, read_best
 
     found = find_state(uri)
-    saved = read_state(found)
+    saved = read_best(found)
     if saved.progress.model != job.definition.name:
         raise ConfigError(
             f"{found} is the state of model {saved.progress.model}, not of {job.definition.name}; "

@@ -91,7 +91,7 @@ def test_a_network_is_scored_beside_the_models(tiles: str, tmp_path: Path) -> No
     config = config_of(tiles, tmp_path, savedmodels=(str(folder),), protocols=("partly-hidden",))
     scores = evaluate_series(config).scores["partly-hidden"]
     np.testing.assert_allclose(
-        scores["mine"]["psnr_db"], scores["gapfilling_kriged"]["psnr_db"], atol=1e-3
+        scores["mine"]["psnr_db"], scores["gapfilling_kriged"]["psnr_db"], atol=1e-2
     )
 
 

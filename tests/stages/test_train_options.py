@@ -285,7 +285,7 @@ def test_the_layers_are_drawn(training: Training) -> None:
 @pytest.mark.parametrize("strategy", ["mirrored", "singlecpu"])
 def test_strategies_of_one_machine(training: Training, strategy: str) -> None:
     result = training(f"--strategy {strategy}")
-    assert run_of(result).data.params["devices"] == "1"
+    assert "devices" not in run_of(result).data.params  # told where there are several
     assert result["savedmodel"].endswith("_cpu")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import decloud_lib
-from decloud_lib.errors import ConfigError
+from decloud_lib.errors import DecloudError
 from decloud_lib.learning import origins
 from decloud_lib.raster.products.discovery import discover
 
@@ -80,7 +80,7 @@ def test_a_layout_counts_by_its_content(tmp_path: Path) -> None:
     assert origins.layouts_part([str(copy)]) == shipped
     copy.write_text(source.read_text().replace("-240", "-264"))
     assert origins.layouts_part([str(copy)]).digest != shipped.digest
-    with pytest.raises(ConfigError, match="AL-NONE"):
+    with pytest.raises(DecloudError, match="AL-NONE"):
         origins.layouts_part(["AL-NONE"])
 
 
