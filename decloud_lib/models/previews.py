@@ -81,6 +81,8 @@ def _stretch(image: Array) -> tuple[Array, Array]:
 
 
 def _framed(picture: Array) -> Array:
-    pixels = np.round(np.clip(picture, 0.0, 1.0) * 255.0).astype(np.uint8)
+    # An estimate that is no number is black: it is scored, and told, elsewhere.
+    known = np.nan_to_num(picture, nan=0.0)
+    pixels = np.round(np.clip(known, 0.0, 1.0) * 255.0).astype(np.uint8)
     border = ((0, _GAP_PX), (0, _GAP_PX), (0, 0))
     return np.pad(pixels, border, constant_values=255)

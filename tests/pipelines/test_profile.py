@@ -13,7 +13,7 @@ from decloud_lib.errors import ConfigError
 
 DECLOUD = Path(sys.executable).with_name("decloud")
 SHIPPED = sorted(path.stem for path in profile.FOLDER.glob("*.yaml"))
-GPU_TASKS = {"exec-train", "exec-evaluate"}
+GPU_TASKS = {"exec-train", "exec-evaluate", "exec-promote"}
 
 
 def compiled(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:

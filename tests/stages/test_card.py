@@ -30,7 +30,6 @@ def test_a_card_tells_data_dates_places_scores_and_limits(
             output_train=seen,
             acquisitions_valid=(LAYOUT,),
             outputs_valid=(unseen,),
-            valid_every=2,
             patchsize=64,
         )
     )
