@@ -30,6 +30,7 @@ def test_a_card_tells_data_dates_places_scores_and_limits(
             output_train=seen,
             acquisitions_valid=(LAYOUT,),
             outputs_valid=(unseen,),
+            check_leaks=False,
             patchsize=64,
         )
     )
