@@ -12,7 +12,7 @@ import numpy as np
 from decloud_lib.types import Array, Window
 
 #: How far windows are estimated beyond their border, 10 m pixels: they fade over twice that.
-OVERLAP_PX = 16
+OVERLAP_PX = 8
 #: Rows are handed on in multiples of this, the side of the blocks of an image.
 _BLOCK_PX = 256
 
