@@ -7,6 +7,7 @@ ground on each other: pixel k of the coarse grid still covers pixels 2k and 2k+1
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -38,6 +39,32 @@ def partition(shape: tuple[int, int], window_px: int) -> list[Window]:
         for row in range(0, height, window_px)
         for col in range(0, width, window_px)
     ]
+
+
+def partition_evenly(shape: tuple[int, int], window_px: int, multiple_px: int) -> list[Window]:
+    """Cut an extent into windows of about the same size, row by row, none of them a small rest.
+
+    Parameters
+    ----------
+    shape
+        Height and width of the extent, pixels.
+    window_px
+        Largest side of a window, pixels; a multiple of `multiple_px`.
+    multiple_px
+        Sides differ by one multiple at most; the last one is cut where the extent ends.
+
+    Raises
+    ------
+    ShapeError
+        The extent is empty, or the window is no multiple.
+    """
+    if min(shape) < 1 or min(window_px, multiple_px) < 1 or window_px % multiple_px:
+        raise ShapeError(
+            f"cannot cut {shape[0]} x {shape[1]} px into windows of {window_px} px, in steps of "
+            f"{multiple_px} px"
+        )
+    rows, cols = (_even_cuts(size, window_px // multiple_px, multiple_px) for size in shape)
+    return [Window(row, col, height, width) for row, height in rows for col, width in cols]
 
 
 def rounded_up(window: Window, multiple_px: int) -> Window:
@@ -150,6 +177,15 @@ def trim(pixels: Array, margin_px: int, shape: tuple[int, int] | None = None) ->
             f"out of {pixels.shape[0]} x {pixels.shape[1]} px"
         )
     return pixels[margin_px : margin_px + height, margin_px : margin_px + width]
+
+
+def _even_cuts(size: int, most: int, multiple_px: int) -> list[tuple[int, int]]:
+    """Return start and length of the parts of an axis, each of `most` multiples at most."""
+    steps = -(-size // multiple_px)
+    count = -(-steps // most)
+    least, larger = divmod(steps, count)  # larger ones first: those of one size follow each other
+    starts = [(part * least + min(part, larger)) * multiple_px for part in range(count + 1)]
+    return [(start, min(end, size) - start) for start, end in pairwise(starts)]
 
 
 def _mirrored_axis(start: int, length: int, size: int) -> Array:

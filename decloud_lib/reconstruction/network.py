@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from decloud_lib.arrays.windows import partition, rounded_up
+from decloud_lib.arrays.windows import partition, partition_evenly, rounded_up
 from decloud_lib.errors import ConfigError, ModelFolderError
 from decloud_lib.models.contract import ModelContract, ModelOutput
 from decloud_lib.models.runtimes import ReadyModel
@@ -38,10 +38,20 @@ class Tiling:
         margin = max(self.margin_px, -(-reach_px // self.multiple_px) * self.multiple_px)
         return replace(self, margin_px=margin)
 
+    def windows(self, shape: tuple[int, int]) -> list[Window]:
+        """Return the windows to write, row by row.
+
+        Where they overlap each has an estimate of its own, and a small one a worse estimate.
+        """
+        if self.overlap_px:
+            return partition_evenly(shape, self.window_px, self.multiple_px)
+        return partition(shape, self.window_px)
+
     def batches(self, shape: tuple[int, int], batch_size: int) -> list[list[Window]]:
-        """Return the windows to write, row by row, in batches that are computed at one shape."""
-        windows = partition(shape, self.window_px)
-        groups = groupby(windows, lambda window: rounded_up(window, self.multiple_px).shape)
+        """Return the windows to write in batches that are computed at one shape."""
+        groups = groupby(
+            self.windows(shape), lambda window: rounded_up(window, self.multiple_px).shape
+        )
         same = [list(group) for _, group in groups]
         return [
             group[first : first + batch_size]
@@ -51,13 +61,9 @@ class Tiling:
 
     def computed_px(self, shape: tuple[int, int]) -> int:
         """Return how many pixels are computed for an extent; some of them several times."""
-        around = 2 * (self.margin_px + self.overlap_px)
-        sides = []
-        for size in shape:
-            whole, rest = divmod(size, self.window_px)
-            last = -(-rest // self.multiple_px) * self.multiple_px + around if rest else 0
-            sides.append(whole * (self.window_px + around) + last)
-        return sides[0] * sides[1]
+        rows, cols = self.windows((shape[0], 1)), self.windows((1, shape[1]))
+        height = sum(self.read_window(window).height for window in rows)
+        return height * sum(self.read_window(window).width for window in cols)
 
     def read_window(self, window: Window) -> Window:
         """Return what the network needs to see for one window."""

@@ -89,7 +89,7 @@ def rehearse(model: ModelInUse, job: Job) -> Rehearsal:
         inputs=job.inputs,
         shape=(height, width),
         tiling=how.tiling,
-        windows=len(partition((height, width), how.tiling.window_px)),
+        windows=len(how.tiling.windows((height, width))),
         computed_per_written=how.tiling.computed_px((height, width)) / (height * width),
         memory=memory_of(contract, how.tiling, width, how.load),
         memory_is_measured=is_measured(contract),
@@ -111,7 +111,7 @@ def _seconds(model: ModelInUse, job: Job) -> float:
         cells = partition(shape, CELL_PX)
         chosen = _middle(cells)
         first_pass = _timed(lambda: formula.learn(readers, chosen)) * len(cells) / len(chosen)
-    windows = [tiling.read_window(item) for item in _middle(partition(shape, tiling.window_px))]
+    windows = [tiling.read_window(item) for item in _middle(tiling.windows(shape))]
     with closing(readers[0]) as reader:
         estimator(windows[:1], [reader.read(windows[0])])  # what happens once is not counted
         start = time.monotonic()

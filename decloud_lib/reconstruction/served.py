@@ -8,17 +8,21 @@ from pathlib import Path
 from threading import Lock
 
 from decloud_lib import checksums, manifest, storage, tracking
+from decloud_lib.errors import ConfigError
 from decloud_lib.models.contract import ModelContract, read_contract
 from decloud_lib.models.runtimes import ReadyModel, RuntimeName, check_runtime, load_for
 from decloud_lib.reconstruction.closed_form import CONTRACTS
 
 logger = logging.getLogger(__name__)
 
+#: Networks without weights, by name: there is nothing that a folder would have to hold.
+BUILT = ("gapfilling_kriged",)
+
 
 class ModelInUse:
     """A model folder; loads the network once, when it is first asked for.
 
-    Models without a network need no folder: `linear_gap_filling` and others are known by name.
+    Models without weights need no folder: `linear_gap_filling` and others are known by name.
 
     Attributes
     ----------
@@ -30,7 +34,7 @@ class ModelInUse:
     def __init__(self, uri: str, folder: Path | None, runtime: RuntimeName = "tensorflow") -> None:
         self.uri = uri
         self.runtime: RuntimeName = runtime
-        self.contract: ModelContract = CONTRACTS[uri] if folder is None else read_contract(folder)
+        self.contract = _contract(uri) if folder is None else read_contract(folder)
         self._folder = folder
         self._network: ReadyModel | None = None
         self._files: tuple[storage.Entry, ...] | None = None
@@ -58,9 +62,9 @@ class ModelInUse:
         """Return the network; takes seconds the first time."""
         with self._loading:
             if self._network is None:
-                assert self._folder is not None
                 start = time.monotonic()
-                self._network = load_for(self.runtime, self._folder)
+                folder = self._folder
+                self._network = load_for(self.runtime, folder) if folder else _built(self.uri)
                 logger.info("loaded model %s in %.1f s", self.uri, time.monotonic() - start)
             return self._network
 
@@ -74,11 +78,31 @@ def open_model(uri: str, runtime: RuntimeName = "tensorflow") -> Iterator[ModelI
     ModelFolderError, StorageError
         There is no such model, or its folder has no contract.
     ConfigError
-        The runtime is not installed.
+        The runtime is not installed, or cannot compute the model.
     """
     check_runtime(runtime)
-    if uri in CONTRACTS:
+    if uri in BUILT and runtime != "tensorflow":
+        raise ConfigError(f"--runtime {runtime} cannot compute {uri}; use --runtime tensorflow")
+    if uri in CONTRACTS or uri in BUILT:
         yield ModelInUse(uri, None)
         return
     with tracking.model_folder(uri) as folder:
         yield ModelInUse(uri, folder, runtime)
+
+
+def _contract(name: str) -> ModelContract:
+    if name in CONTRACTS:
+        return CONTRACTS[name]
+    # Keras, which the model needs anyway.
+    from decloud_lib.models import registry
+
+    return registry.get(name).contract(registry.ModelSpec())
+
+
+def _built(name: str) -> ReadyModel:
+    from decloud_lib.models import registry
+    from decloud_lib.models.devices import check_gpus
+    from decloud_lib.models.store import serve_definition
+
+    check_gpus()
+    return serve_definition(registry.get(name))

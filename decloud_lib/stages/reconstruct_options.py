@@ -18,7 +18,7 @@ class RenderOptions(StageConfig):
 
     savedmodel: str = Field(
         description="Model: URI of its folder, or `models:/name@alias` in MLflow; or, without one, "
-        "linear_gap_filling, nearest_date or gapfilling_fitted."
+        "linear_gap_filling, nearest_date, gapfilling_fitted or gapfilling_kriged."
     )
     dem: str | None = Field(
         default=None,

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from decloud_lib.arrays.windows import partition_evenly
 from decloud_lib.errors import ConfigError, NoSampleError
 from decloud_lib.models.contract import read_contract
 from decloud_lib.reconstruction.blend import OVERLAP_PX
@@ -38,17 +39,20 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     return scene
 
 
-def rebuilt(scene: Scene, model: Path, output: Path, **more: object) -> Array:
+def rebuilt(scene: Scene, model: Path | str, output: Path, **more: object) -> Array:
+    reconstruct(config_of(scene, model, output=str(output), **more))
+    return stored(str(output))
+
+
+def config_of(scene: Scene, model: Path | str, **more: object) -> ReconstructConfig:
     values: dict[str, object] = {
         "in_s2": scene.s2[0.0].uri,
         "s1_dir": scene.s1_dir,
         "s2_dir": scene.s2_dir,
         "savedmodel": str(model),
-        "output": str(output),
         "max_days": 60,
     }
-    reconstruct(ReconstructConfig(**{**values, **more}))  # type: ignore[arg-type]
-    return stored(str(output))
+    return ReconstructConfig(**{**values, **more})  # type: ignore[arg-type]
 
 
 def inputs_of(scene: Scene) -> dict[str, Array]:
@@ -91,21 +95,43 @@ def test_one_window_gives_what_the_network_gives(
 
 
 @pytest.mark.parametrize("ts", [64, 96])
-@pytest.mark.xfail(
-    reason="the kriged estimate differs between windows: the border of a small last window shows"
-)
-def test_windows_leave_no_step(scene: Scene, residual: Path, tmp_path: Path, ts: int) -> None:
-    whole = rebuilt(scene, residual, tmp_path / "whole.tif", ts=512).astype(float)
-    tiled = rebuilt(scene, residual, tmp_path / "tiled.tif", ts=ts, quality=True).astype(float)
+@pytest.mark.parametrize(("name", "multiple"), [("residual", 4), ("gapfilling_kriged", 1)])
+def test_windows_leave_no_step(
+    scene: Scene, residual: Path, tmp_path: Path, name: str, multiple: int, ts: int
+) -> None:
+    model = residual if name == "residual" else name
+    whole = rebuilt(scene, model, tmp_path / "whole.tif", ts=512).astype(float)
+    tiled = rebuilt(scene, model, tmp_path / "tiled.tif", ts=ts, quality=True).astype(float)
     assert ((whole == -10000) == (tiled == -10000)).all()
     difference = np.where(whole == -10000, np.nan, tiled - whole)
     assert np.nanmax(np.abs(difference)) > 2, "each window has its own fit"
     for axis in (0, 1):
         steps = np.nanmean(np.abs(np.diff(difference, axis=axis)), axis=(1 - axis, 2))
-        borders = np.arange(ts, whole.shape[axis] - 1, ts) - 1
+        extent = (whole.shape[axis], 1)
+        borders = [window.row - 1 for window in partition_evenly(extent, ts, multiple)[1:]]
         assert steps[borders].max() <= np.quantile(steps, 0.95) + 0.5
     quality = stored(f"{tmp_path}/tiled_quality.tif")[..., 0]
     assert ((quality == 0) == (tiled == -10000).all(axis=2)).all()
+
+
+def test_kriging_needs_no_folder(scene: Scene, residual: Path, tmp_path: Path) -> None:
+    # The network has not been trained: it equals the kriging that it starts from.
+    images = {
+        model: rebuilt(scene, model, tmp_path / f"{number}.tif", ts=96, uncertainty=True)
+        for number, model in enumerate(("gapfilling_kriged", residual))
+    }
+    errors = [stored(f"{tmp_path}/{number}_uncertainty.tif") for number in range(2)]
+    for named, exported in (tuple(images.values()), tuple(errors)):
+        assert ((named == -10000) == (exported == -10000)).all()
+        # Margins differ, so the windows have other fits.
+        away = np.abs(named.astype(int) - exported)
+        assert np.median(away) <= 10
+    assert (errors[0][images["gapfilling_kriged"] != -10000] > 0).all()
+    config = {"output": str(tmp_path / "0.tif"), "ts": 96, "uncertainty": True}
+    again = reconstruct(config_of(scene, "gapfilling_kriged", **config))
+    assert again.reused, "a model without a folder is known by its name"
+    with pytest.raises(ConfigError, match="--runtime openvino cannot compute gapfilling_kriged"):
+        rebuilt(scene, "gapfilling_kriged", tmp_path / "b.tif", runtime="openvino")
 
 
 def test_dates_and_radar_may_be_missing(residual: Path, tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from tests.unit.reconstruction.scenes import Scene, stored
 SHAPE = (98, 130)
 FAST = ("monthly_synthesis_6_s2_images_david", "monthly_synthesis_6_s2s1_images_david")
 SLOW = ("monthly_synthesis_6_s2_images", "monthly_synthesis_6_s2s1_images")
-UNPROVEN = pytest.mark.xfail(reason="not seen to pass yet on a quiet machine")
-NETWORKS = [*FAST, *(pytest.param(name, marks=(pytest.mark.slow, UNPROVEN)) for name in SLOW)]
+
+NETWORKS = [*FAST, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
 
 
 @pytest.fixture(scope="module")

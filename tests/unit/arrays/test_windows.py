@@ -9,6 +9,7 @@ from decloud_lib.arrays.windows import (
     mirrored,
     pad,
     partition,
+    partition_evenly,
     read_mirrored,
     rounded_up,
     trim,
@@ -35,6 +36,28 @@ def test_windows_cover_each_pixel_once(height: int, width: int, window_px: int) 
         cut(counts, window)[:] += 1
     assert (counts == 1).all()
     assert windows == sorted(windows, key=lambda window: (window.row, window.col))
+
+
+@given(height=sides, width=sides, per=st.integers(1, 9), multiple=st.sampled_from([1, 2, 4, 32]))
+def test_even_windows_differ_by_one_multiple_at_most(
+    height: int, width: int, per: int, multiple: int
+) -> None:
+    counts = np.zeros((height, width), dtype=int)
+    windows = partition_evenly((height, width), per * multiple, multiple)
+    assert len(windows) == len(partition((height, width), per * multiple)), "not one more"
+    for window in windows:
+        cut(counts, window)[:] += 1
+        assert window.row % multiple == window.col % multiple == 0
+    assert (counts == 1).all()
+    whole = [rounded_up(window, multiple) for window in windows]
+    for found in ({window.height for window in whole}, {window.width for window in whole}):
+        assert max(found) <= per * multiple
+        assert max(found) - min(found) <= multiple
+
+
+def test_even_windows_of_no_multiple_are_refused() -> None:
+    with pytest.raises(ShapeError, match="windows of 10 px, in steps of 4 px"):
+        partition_evenly((20, 20), 10, 4)
 
 
 @given(height=sides, width=sides, margin=st.integers(0, 90))
