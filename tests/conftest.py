@@ -22,12 +22,13 @@ _numbers = itertools.count()
 
 
 @pytest.fixture(autouse=True)
-def audible_loggers() -> None:
-    """Give loggers their voice back: MLflow's migrations of a database silence those that exist."""
-    for name, logger in logging.root.manager.loggerDict.items():
-        if name.startswith("decloud_lib") and isinstance(logger, logging.Logger):
-            logger.disabled = False
-    logging.getLogger("decloud_lib").propagate = True
+def fresh_log() -> Iterator[None]:
+    """Begin each test with the log of a new process, whatever other tests set up: commands do."""
+    root = logging.getLogger()
+    handlers = root.handlers[:]
+    root.setLevel(logging.WARNING)
+    yield
+    root.handlers[:] = handlers
 
 
 @pytest.fixture(scope="session")
@@ -120,13 +121,3 @@ def _fresh_bucket(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     uri = f"s3://test-{os.getpid()}-{next(_numbers)}"
     storage.create_bucket(uri)
     return uri
-
-
-@pytest.fixture
-def restored_log() -> Iterator[None]:
-    """Put the root logger back as it was: commands set it up."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)

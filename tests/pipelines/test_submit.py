@@ -113,9 +113,7 @@ def test_a_failing_task_ends_the_command_with_2_and_one_line(tmp_path: Path) -> 
     assert "Traceback" not in done.stderr
 
 
-def test_a_host_gets_the_compiled_pipeline(
-    kubeflow: Kubeflow, tmp_path: Path, restored_log: None
-) -> None:
+def test_a_host_gets_the_compiled_pipeline(kubeflow: Kubeflow, tmp_path: Path) -> None:
     words = ("-p", "batch=2", "--experiment", "spring", "--run-name", "first")
     done = submit(tmp_path, "--host", f"{kubeflow.url}/", *WORDS, *words)
     assert done.exception is None, done.exception
@@ -136,16 +134,12 @@ def test_a_host_gets_the_compiled_pipeline(
     assert "kubernetes" in run["pipeline_spec"]["platform_spec"]["platforms"]
 
 
-def test_a_run_without_a_name_gets_one_with_the_time(
-    kubeflow: Kubeflow, tmp_path: Path, restored_log: None
-) -> None:
+def test_a_run_without_a_name_gets_one_with_the_time(kubeflow: Kubeflow, tmp_path: Path) -> None:
     assert submit(tmp_path, "--host", kubeflow.url, *WORDS).exception is None
     assert kubeflow.runs[0]["display_name"].startswith("preprocessing 20")
 
 
-def test_a_name_that_a_run_bears_is_refused(
-    kubeflow: Kubeflow, tmp_path: Path, restored_log: None
-) -> None:
+def test_a_name_that_a_run_bears_is_refused(kubeflow: Kubeflow, tmp_path: Path) -> None:
     words = ("--host", kubeflow.url, *WORDS, "--run-name", "first")
     assert submit(tmp_path, *words).exception is None
     done = submit(tmp_path, *words)
@@ -158,7 +152,6 @@ def test_a_name_that_a_run_bears_is_refused(
 def test_a_token_opens_the_door(
     kubeflow: Kubeflow,
     tmp_path: Path,
-    restored_log: None,
     monkeypatch: pytest.MonkeyPatch,
     way: str,
 ) -> None:
@@ -176,9 +169,7 @@ def test_a_token_opens_the_door(
     assert "secret-1" not in done.output
 
 
-def test_without_a_token_a_closed_host_says_what_to_do(
-    kubeflow: Kubeflow, tmp_path: Path, restored_log: None
-) -> None:
+def test_without_a_token_a_closed_host_says_what_to_do(kubeflow: Kubeflow, tmp_path: Path) -> None:
     kubeflow.token = "secret-1"
     done = submit(tmp_path, "--host", kubeflow.url, *WORDS)
     assert isinstance(done.exception, PipelineError)
@@ -186,9 +177,7 @@ def test_without_a_token_a_closed_host_says_what_to_do(
     assert kubeflow.runs == []
 
 
-def test_a_namespace_goes_with_every_question(
-    kubeflow: Kubeflow, tmp_path: Path, restored_log: None
-) -> None:
+def test_a_namespace_goes_with_every_question(kubeflow: Kubeflow, tmp_path: Path) -> None:
     done = submit(tmp_path, "--host", kubeflow.url, *WORDS, "--namespace", "team")
     assert done.exception is None, done.exception
     assert kubeflow.experiments[0]["namespace"] == "team"
@@ -197,7 +186,6 @@ def test_a_namespace_goes_with_every_question(
 def test_waiting_tells_the_states_and_ends_with_0(
     kubeflow: Kubeflow,
     tmp_path: Path,
-    restored_log: None,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -218,9 +206,7 @@ def test_waiting_tells_the_states_and_ends_with_0(
     assert done.output.splitlines()[-1] == "succeeded"
 
 
-def test_a_failed_run_names_its_tasks_and_ends_with_2(
-    kubeflow: Kubeflow, tmp_path: Path, restored_log: None
-) -> None:
+def test_a_failed_run_names_its_tasks_and_ends_with_2(kubeflow: Kubeflow, tmp_path: Path) -> None:
     broken = task("prepare-s2", "FAILED", error={"code": 13, "message": "no\nroom"})
     kubeflow.course = [step("FAILED", broken, task("root", "FAILED"))]
     done = submit(tmp_path, "--host", kubeflow.url, *WORDS, *WAIT)
@@ -228,9 +214,7 @@ def test_a_failed_run_names_its_tasks_and_ends_with_2(
     assert str(done.exception).startswith("run failed: prepare-s2: no room (see http")
 
 
-def test_a_success_that_hides_a_failure_is_none(
-    kubeflow: Kubeflow, tmp_path: Path, restored_log: None
-) -> None:
+def test_a_success_that_hides_a_failure_is_none(kubeflow: Kubeflow, tmp_path: Path) -> None:
     # The exit task was fine, and what it was to report on was not.
     tasks = (task("exit-handler-1", "FAILED"), task("train", "FAILED"), task("report", "SUCCEEDED"))
     kubeflow.course = [step("SUCCEEDED", *tasks)]
@@ -238,16 +222,14 @@ def test_a_success_that_hides_a_failure_is_none(
     assert str(done.exception).startswith("run failed: train (see http")
 
 
-def test_a_task_that_went_well_at_last_is_no_failure(
-    kubeflow: Kubeflow, tmp_path: Path, restored_log: None
-) -> None:
+def test_a_task_that_went_well_at_last_is_no_failure(kubeflow: Kubeflow, tmp_path: Path) -> None:
     kubeflow.course = [step("SUCCEEDED", task("train(0)", "FAILED"), task("train(1)", "SUCCEEDED"))]
     assert submit(tmp_path, "--host", kubeflow.url, *WORDS, *WAIT).return_value == 0
 
 
 @pytest.mark.parametrize(("state", "status"), [("CANCELED", 130), ("RUNNING", 124)])
 def test_a_run_that_does_not_end_has_a_status_of_its_own(
-    kubeflow: Kubeflow, tmp_path: Path, restored_log: None, state: str, status: int
+    kubeflow: Kubeflow, tmp_path: Path, state: str, status: int
 ) -> None:
     kubeflow.course = [step(state)]
     done = submit(tmp_path, "--host", kubeflow.url, *WORDS, *WAIT, "--timeout", "0.1")
@@ -255,9 +237,7 @@ def test_a_run_that_does_not_end_has_a_status_of_its_own(
     assert done.return_value == status
 
 
-def test_a_host_that_falls_silent_is_asked_ten_times(
-    kubeflow: Kubeflow, tmp_path: Path, restored_log: None
-) -> None:
+def test_a_host_that_falls_silent_is_asked_ten_times(kubeflow: Kubeflow, tmp_path: Path) -> None:
     kubeflow.silent = 10**6
     kubeflow.course = [step("SUCCEEDED")]
     done = submit(tmp_path, "--host", kubeflow.url, *WORDS, *WAIT)
@@ -265,7 +245,7 @@ def test_a_host_that_falls_silent_is_asked_ten_times(
     assert "the run may go on: http" in str(done.exception)
 
 
-def test_a_host_that_is_not_there_is_said_in_one_line(tmp_path: Path, restored_log: None) -> None:
+def test_a_host_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         host = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -287,7 +267,7 @@ def test_a_host_that_is_not_there_is_said_in_one_line(tmp_path: Path, restored_l
     ],
 )
 def test_options_that_do_not_go_together_are_told(
-    tmp_path: Path, restored_log: None, words: list[str], says: str
+    tmp_path: Path, words: list[str], says: str
 ) -> None:
     done = submit(tmp_path, *WORDS, *words)
     assert isinstance(done.exception, ConfigError)

@@ -147,7 +147,7 @@ def run_pipeline(name: str, root: Path, values: dict[str, str]) -> PipelineError
 
 
 def test_a_command_ends_with_one_line_and_status_2(
-    wrong: Wrong, tmp_path: Path, capsys: pytest.CaptureFixture[str], restored_log: None
+    wrong: Wrong, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     values = good_input(tmp_path)
     values |= wrong.spoil(tmp_path)

@@ -1,8 +1,6 @@
 """Command lines of the existing system, word by word, on local paths and in a bucket."""
 
 import json
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +14,6 @@ from tests.prepared_tiles import Tile, season, write_tile
 from tests.stages.delivered import S1_STEM, S2_NAME, write_s1, write_theia, write_tif
 
 TILE = "T31TEJ"
-
-
-@pytest.fixture(autouse=True)
-def restored_log() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 def run(command: str, **places: str) -> None:

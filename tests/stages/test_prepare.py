@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,17 +70,6 @@ def left_over(root: Path) -> list[Path]:
 def command(root: Path, *words: str, products: str = "raw") -> list[str]:
     places = [str(root / products), "--prepared", str(root / "out")]
     return [str(DECLOUD), "prepare", *places, "--workers", "2", *words]
-
-
-@pytest.fixture
-def restored_log() -> Iterator[None]:
-    import logging
-
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 def test_all_families_are_prepared_and_the_tiles_listed(bucket: str, tmp_path: Path) -> None:
@@ -148,7 +136,7 @@ def test_elevations_of_one_source_fail_by_tile(tmp_path: Path) -> None:
 
 
 def test_the_plan_is_a_table_with_totals(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], restored_log: None
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     raw = deliver(tmp_path / "raw")
     zip_product(raw / "SENTINEL2" / TILE)
@@ -169,9 +157,7 @@ def test_the_plan_is_a_table_with_totals(
     assert not (tmp_path / "out").exists()
 
 
-def test_the_plan_as_json(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], restored_log: None
-) -> None:
+def test_the_plan_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     deliver(tmp_path / "raw")
     assert cli.main([*command(tmp_path)[1:], "--dry-run", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
@@ -243,7 +229,7 @@ def test_bad_products_are_quarantined_and_released(tmp_path: Path) -> None:
 
 
 def test_the_status_of_the_command_tells_of_failures(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], restored_log: None
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     raw = deliver(tmp_path / "raw")
     (raw / "SENTINEL2" / TILE / S2_NAME / f"{S2_NAME}_FRE_B4.tif").write_bytes(b"<html>")

@@ -1,7 +1,6 @@
 """`decloud sample` with the option names of the existing system: what each option does."""
 
 import json
-import logging
 from collections import Counter
 from pathlib import Path
 
@@ -14,15 +13,6 @@ from decloud_lib.samples.schema import SampleSchema
 from tests.prepared_tiles import Optical, Tile, season, write_tile
 
 LAYOUT = "AL-CRGA-OS2-clear-neighbours"
-
-
-@pytest.fixture(autouse=True)
-def restored_log():
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 @pytest.fixture(scope="module")

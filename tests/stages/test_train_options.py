@@ -1,8 +1,6 @@
 """Each option of a training, under its historic name where it has one, has its effect."""
 
 import json
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -76,14 +74,10 @@ def training(
     mlflow_store: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> Iterator[Training]:
+) -> Training:
     registry.names()
     monkeypatch.setitem(registry._known, "tiny", TINY)
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield Training(tmp_path, capsys)
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    return Training(tmp_path, capsys)
 
 
 def run_of(result: dict) -> object:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 import types
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from datetime import time as time_of_day
@@ -66,18 +65,13 @@ def boil(config: BoilConfig) -> BoilResult:
 
 
 @pytest.fixture(autouse=True)
-def boil_command(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def boil_command(monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("boil_stage")
     module.BoilConfig, module.boil = BoilConfig, boil  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "boil_stage", module)
     command = StageCommand("boil_stage:BoilConfig:boil", "Boil eggs.", "decloud boil --eggs a")
     monkeypatch.setitem(STAGES, "boil", command)
     monkeypatch.setitem(COMMANDS, "boil", command)
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 def resolved(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, object]:

@@ -1,3 +1,4 @@
+import logging
 import socket
 import time
 from pathlib import Path
@@ -119,7 +120,7 @@ def test_a_server_that_is_not_there_is_said_at_once(monkeypatch: pytest.MonkeyPa
 
 
 def test_by_default_runs_are_kept_in_the_working_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -127,6 +128,9 @@ def test_by_default_runs_are_kept_in_the_working_directory(
     with tracking.open_run("tests") as run:
         run.log_file(tmp_path / "note.txt")
     assert (tmp_path / "mlflow.db").is_file()
+    # Making the tables of a new store leaves our log as it was.
+    logging.getLogger("decloud_lib.manifest").warning("still heard")
+    assert "still heard" in caplog.text
     assert (tmp_path / "mlartifacts" / run.run_id / "artifacts/note.txt").is_file()
 
 
