@@ -2,10 +2,10 @@
 
 from components import profile
 
-#: Preparation, sampling, registration: no network runs, and no TensorFlow is there.
+#: Preparation, sampling, analysis: no network runs, and no TensorFlow is there.
 PREPARE = profile.current().images.prepare
 
-#: Training and evaluation.
+#: Training, evaluation and promotion, which scores the networks that compete.
 TRAIN = profile.current().images.train
 
 #: Reconstruction: networks, and the Orfeo ToolBox.
