@@ -61,6 +61,8 @@ class Evidence:
             EVALUATION_TAG: self.ring.fingerprint,
             f"{TAG}time": datetime.now(UTC).isoformat(timespec="seconds"),
         }
+        if self.outcome == "promoted":
+            found[PREVIOUS_TAG] = _number(self.champion)
         for against in (CHAMPION, policy.baseline or ""):
             gain = verdict.gain(against)
             if gain is not None:

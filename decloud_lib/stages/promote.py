@@ -94,7 +94,7 @@ def promote(config: PromoteConfig) -> PromoteResult:
     decide on the gains. The version gets the evidence as tags, the run as files. A former
     champion keeps the alias `former_champion` and is the way back of `decloud rollback`.
 
-    Called again for the same run it makes no second version.
+    Called again for the same run it makes no second version, and ends what was interrupted.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def promote(config: PromoteConfig) -> PromoteResult:
     version = tracking.register(config.run_id, config.name, CHALLENGER, _origin(config))
     champion = tracking.find_alias(config.name, config.alias)
     if champion is not None and champion.number == version.number:
-        tracking.drop_alias(version, CHALLENGER)
+        _settle(version)
         return _result(config, "already champion", version, "it is the version in use")
     if ring is None:
         write_card(version, config.savedmodel, None)
@@ -145,18 +145,25 @@ def _decide(
     version: tracking.Version,
     champion: tracking.Version | None,
 ) -> PromoteResult:
-    """Hold the contest; again where another process has promoted another version meanwhile."""
+    """Hold the contest; again where another process has promoted another version meanwhile.
+
+    The evidence is written before the alias moves: whatever breaks, no version is in use that
+    nothing speaks for, and the same call again ends what was begun.
+    """
     for _ in range(_TRIES):
         contest = _contest(config, ring, version, champion)
-        if not contest.verdict.accepted:
-            return _conclude(config, "not promoted", ring, version, champion, contest)
+        outcome: Outcome = "promoted" if contest.verdict.accepted else "not promoted"
+        reason = _record(config, outcome, ring, version, champion, contest)
+        if outcome == "not promoted":
+            return _result(config, outcome, version, reason)
         if tracking.claim_alias(version, config.alias, champion):
-            _crown(version, champion)
-            return _conclude(config, "promoted", ring, version, champion, contest)
+            _settle(version)
+            return _result(config, outcome, version, reason)
         champion = tracking.find_alias(config.name, config.alias)
         now = "none" if champion is None else str(champion.number)
         logger.warning("meanwhile version %s became %s: compared again", now, config.alias)
-    return _conclude(config, "overtaken", ring, version, champion, contest)
+    reason = _record(config, "overtaken", ring, version, champion, contest)
+    return _result(config, "overtaken", version, reason)
 
 
 def _contest(
@@ -181,31 +188,29 @@ def _contest(
         return hold_contest(ring, version, None)
 
 
-def _crown(version: tracking.Version, champion: tracking.Version | None) -> None:
-    """Keep the way back."""
+def _settle(version: tracking.Version) -> None:
+    """Set the other aliases as they are where this version is in use."""
     from decloud_lib.learning.evidence import PREVIOUS_TAG
 
-    before = "none" if champion is None else str(champion.number)
-    tracking.set_tags(version, {PREVIOUS_TAG: before})
-    if champion is not None:
-        tracking.point_alias(champion, FORMER)
+    before = tracking.find_version(version.name, version.number).tags.get(PREVIOUS_TAG, "none")
+    if before.isdecimal():
+        tracking.point_alias(tracking.find_version(version.name, int(before)), FORMER)
     tracking.drop_alias(version, CHALLENGER)
 
 
-def _conclude(
+def _record(
     config: PromoteConfig,
     outcome: "Outcome",
     ring: "Ring",
     version: tracking.Version,
     champion: tracking.Version | None,
     contest: "Contest",
-) -> PromoteResult:
-    """Write the evidence to where people and programs look for it."""
+) -> str:
+    """Write the evidence to where people and programs look for it; return the reason."""
     from decloud_lib.learning.evidence import Evidence
 
     number = None if champion is None else champion.number
     evidence = Evidence(outcome, config.name, version.number, number, ring, contest)
-    tracking.set_tags(version, evidence.tags())
     with tracking.open_run("", run_id=config.run_id) as run:
         for item in ring.sets:
             run.log_dataset(item.uri, item.name, item.fingerprint, "test")
@@ -215,9 +220,10 @@ def _conclude(
         for name, text in evidence.files().items():
             storage.write_bytes(storage.join(config.output, name), text.encode())
     write_card(version, config.savedmodel, evidence)
+    tracking.set_tags(version, evidence.tags())
     for check in contest.verdict.checks:
         logger.info("%s: %s (%s)", check.word, check.rule, check.found)
-    return _result(config, outcome, version, evidence.reason)
+    return evidence.reason
 
 
 def _result(

@@ -12,11 +12,13 @@ from decloud_lib.config import StageConfig
 from decloud_lib.errors import ConfigError, DecloudError, ProductError
 from decloud_lib.fingerprint import Change, Fingerprint
 from decloud_lib.learning import origins
+from decloud_lib.learning.evidence import OUTCOME_TAG
 from decloud_lib.raster.products.discovery import discover
 from decloud_lib.raster.products.found import select
 from decloud_lib.stages.evaluate import EvaluateConfig
 from decloud_lib.stages.prepare_config import ROOTS, PrepareConfig, as_in
 from decloud_lib.stages.promote import PromoteConfig
+from decloud_lib.stages.rollback import ROLLED_BACK_TAG
 from decloud_lib.stages.sample_config import SampleConfig
 from decloud_lib.stages.train_config import TrainConfig
 
@@ -275,14 +277,26 @@ def plan_retraining(config: RetrainConfig) -> RetrainPlan:
         return decided(f"drift: {drift}", needed=True)
     if champion is not None and not changes:
         return decided(f"nothing changed since version {number}", needed=False)
-    tried = next((item for item in versions if not now.changed_parts(item.tags)), None)
+    same = (item for item in versions if not now.changed_parts(item.tags))
+    tried = next(((item, why) for item in same if (why := _set_aside(item))), None)
     if tried is not None:
         return decided(
-            f"version {tried.number} is made from the same and was not promoted ({told}); "
+            f"version {tried[0].number} is made from the same and was {tried[1]} ({told}); "
             "--force tries again",
             needed=False,
         )
     return decided(told, needed=True)
+
+
+def _set_aside(version: tracking.Version) -> str | None:
+    """Say why a version is not in use; None where nothing speaks against it.
+
+    A promotion that was interrupted left no verdict, or one that was not carried out.
+    """
+    if ROLLED_BACK_TAG in version.tags:
+        return "rolled back"
+    verdict = version.tags.get(OUTCOME_TAG)
+    return verdict if verdict == "not promoted" else None
 
 
 def take_fingerprint(config: RetrainConfig) -> Fingerprint:

@@ -105,9 +105,10 @@ def find_alias(name: str, alias: str) -> Version | None:
 
 def set_tags(version: Version, tags: Mapping[str, str]) -> None:
     """Label a version; what is there already under the same keys is replaced."""
+    found = find_version(version.name, version.number).tags
     with calling():
         for key, value in tags.items():
-            if version.tags.get(key) != value:
+            if found.get(key) != value:
                 client().set_model_version_tag(version.name, str(version.number), key, value)
 
 

@@ -8,9 +8,10 @@ import pytest
 
 from decloud_lib import fingerprint, tracking
 from decloud_lib.errors import ConfigError, ProductError, SettingsError
-from decloud_lib.learning.evidence import MARKDOWN_NAME, REASON_TAG
+from decloud_lib.learning.evidence import MARKDOWN_NAME, OUTCOME_TAG, REASON_TAG
 from decloud_lib.stages.retrain import RetrainConfig, plan_retraining, take_fingerprint
 from decloud_lib.stages.retrain_result import Work, markdown, unchanged
+from decloud_lib.stages.rollback import ROLLED_BACK_TAG
 
 TENSORS = {"s2_t": ("float32", (-1, -1, -1, 4))}
 S1 = "SENTINEL1/T31TCJ/s1b_31TCJ_{}_DES_110_20200501t060008.tif"
@@ -118,7 +119,8 @@ def test_a_lost_listing_still_shows_what_part_changed(
 def test_what_was_tried_is_not_tried_again(config: RetrainConfig, tmp_path: Path) -> None:
     register(config, tmp_path, "champion")
     deliver(tmp_path / "products", f"{S2}/MTD.xml", "other content")
-    work = register(config, tmp_path, "challenger", **{REASON_TAG: "0.3 dB worse"})
+    verdict = {OUTCOME_TAG: "not promoted", REASON_TAG: "0.3 dB worse"}
+    work = register(config, tmp_path, "challenger", **verdict)
     plan = plan_retraining(config)
     assert not plan.needed
     assert plan.reason.startswith("version 2 is made from the same and was not promoted (data: 1")
@@ -134,6 +136,20 @@ def test_what_was_tried_is_not_tried_again(config: RetrainConfig, tmp_path: Path
     page.write_text("| rule | found |")
     assert "| rule | found |" in markdown(work.concluded("here"))
     assert f"| data | changed | `{S2}` |" in text
+
+
+def test_an_interrupted_promotion_is_tried_again_and_a_rolled_back_one_is_not(
+    config: RetrainConfig, tmp_path: Path
+) -> None:
+    register(config, tmp_path, "champion")
+    deliver(tmp_path / "products", f"{S2}/MTD.xml", "other content")
+    register(config, tmp_path, "challenger")
+    assert plan_retraining(config).needed  # registered, and not compared
+    version = tracking.find_version("decloud", 2)
+    tracking.set_tags(version, {OUTCOME_TAG: "promoted"})
+    assert plan_retraining(config).needed  # compared, and the alias was not moved
+    tracking.set_tags(version, {ROLLED_BACK_TAG: "2026-01-01"})
+    assert "version 2 is made from the same and was rolled back" in plan_retraining(config).reason
 
 
 def test_a_promoted_version_is_the_result(config: RetrainConfig, tmp_path: Path) -> None:
