@@ -23,7 +23,7 @@ from decloud_lib.reconstruction import budget
 from decloud_lib.reconstruction.closed_form import CONTRACTS, RegionalFit, closed_form
 from decloud_lib.types import Array, Window
 
-SIDES_PX = (256, 512)
+SIDES_PX = (256, 768)
 _PROCESSES = {
     "numpy": "import decloud_lib.stages.reconstruct, rasterio",
     "tensorflow": "import decloud_lib.stages.reconstruct, rasterio, decloud_lib.models.store, "

@@ -52,9 +52,8 @@ def unet(
         x = layers.deconv(f"deconv{number}_bn_relu", filters)(x)
         x = join([*scales.pop(), x])
     fine = layers.deconv("deconv5_bn_relu", 64)(x)  # (N, H, W, 64)
-    if skip_full:
-        fine = join([*(date.full for date in dates), fine])
-    estimates = [layers.conv("s2_estim", len(S2_10M_BANDS), 5, activation=None)(fine)]
+    seen = [date.full for date in dates] if skip_full else []
+    estimates = [layers.joined_conv("s2_estim", len(S2_10M_BANDS), 5)([*seen, fine])]
     if with_20m:
         coarse = layers.deconv("deconv5_20m_bn_relu", 64, stride=1)(x)  # (N, H/2, W/2, 64)
         last = layers.conv("s2_20m_estim", len(S2_20M_STACK_BANDS), 3, activation=None)

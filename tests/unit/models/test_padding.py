@@ -32,3 +32,17 @@ def test_a_transposed_convolution_drops_the_last_row_and_column() -> None:
 def test_a_name_asked_twice_is_one_layer() -> None:
     layers = SharedLayers()
     assert layers.conv("c", 4, 3) is layers.conv("c", 4, 3)
+
+
+def test_a_convolution_of_joined_tensors_is_that_of_their_concatenation() -> None:
+    rng = np.random.default_rng(3)
+    parts = [rng.random((2, 9, 7, bands)).astype("float32") for bands in (3, 1, 5)]
+    joined = SharedLayers().joined_conv("last", 4, 5)
+    whole = SharedLayers().conv("last", 4, 5, activation=None)
+    assert joined(parts).shape == whole(np.concatenate(parts, axis=-1)).shape
+    weights = [rng.random(weight.shape).astype("float32") for weight in whole.get_weights()]
+    assert [weight.path for weight in joined.weights] == [weight.path for weight in whole.weights]
+    for layer in (joined, whole):
+        layer.set_weights(weights)
+    found, expected = joined(parts), whole(np.concatenate(parts, axis=-1))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
