@@ -272,7 +272,9 @@ STAGES = {
         "decloud synthesise --s2-dir prepared/S2_PREPARE/T31TEJ --year 2020 --month 10 \\\n"
         "  --savedmodel models:/monthly@champion --out-dir monthly",
         "The model decides what is read: six optical images, and beside each of them a mosaic of "
-        "its six closest radar images where it takes them.",
+        "its six closest radar images where it takes them. --dry-run tells the windows, memory, "
+        "disk and time.",
+        plan="plan",
     ),
     "reconstruct-series": StageCommand(
         "decloud_lib.stages.reconstruct_series:ReconstructSeriesConfig:reconstruct_series",
@@ -282,7 +284,9 @@ STAGES = {
         "  --savedmodel models:/decloud@champion --out-dir reconstructed \\\n"
         "  --start 2020-09-01 --end 2020-10-31",
         "A date that fails is skipped with its reason, and the same command again goes on. "
+        "--dry-run tells what would become of each date, and the windows, memory, disk and time. "
         "docs/reconstruction.md is the guide.",
+        plan="plan",
     ),
     "list-series": StageCommand(
         "decloud_lib.stages.list_series:ListSeriesConfig:list_series",

@@ -173,9 +173,7 @@ def is_current(uri: str, planned: Manifest, *, overwrite: bool = False) -> bool:
     if found is None:
         return False
     if found.same_work(planned):
-        present = _find([ref.uri for ref in found.outputs], storage.parent_of(uri))
-        sizes = {entry.uri: entry.size for entry in present}
-        broken = [ref.uri for ref in found.outputs if sizes.get(ref.uri) != ref.size]
+        broken = _broken(uri, found)
         if not broken:
             return True
         text = "%s: %d of %d outputs vanished or changed, first %s; made anew"
@@ -183,10 +181,7 @@ def is_current(uri: str, planned: Manifest, *, overwrite: bool = False) -> bool:
         storage.delete(uri)
         return False
     if not overwrite:
-        raise OutputConflictError(
-            f"{uri} marks a complete output of other work "
-            f"({found.difference(planned)}); use another output folder, or --overwrite"
-        )
+        raise _conflict(uri, found, planned)
     logger.info("%s: replaced, because of %s", uri, found.difference(planned))
     storage.delete(uri)
     needed = {ref.uri for ref in planned.inputs}
@@ -194,6 +189,38 @@ def is_current(uri: str, planned: Manifest, *, overwrite: bool = False) -> bool:
         if ref.uri not in needed:
             storage.delete(ref.uri)
     return False
+
+
+def is_done(uri: str, planned: Manifest, *, overwrite: bool = False) -> bool:
+    """Say what `is_current` would say, and leave everything as it is: for plans.
+
+    Raises
+    ------
+    OutputConflictError
+        As `is_current`.
+    """
+    found = read(uri)
+    if found is None:
+        return False
+    if found.same_work(planned):
+        return not _broken(uri, found)
+    if not overwrite:
+        raise _conflict(uri, found, planned)
+    return False
+
+
+def _broken(uri: str, found: Manifest) -> list[str]:
+    """Return the outputs that vanished or changed since."""
+    present = _find([ref.uri for ref in found.outputs], storage.parent_of(uri))
+    sizes = {entry.uri: entry.size for entry in present}
+    return [ref.uri for ref in found.outputs if sizes.get(ref.uri) != ref.size]
+
+
+def _conflict(uri: str, found: Manifest, planned: Manifest) -> OutputConflictError:
+    return OutputConflictError(
+        f"{uri} marks a complete output of other work "
+        f"({found.difference(planned)}); use another output folder, or --overwrite"
+    )
 
 
 def write(

@@ -56,6 +56,8 @@ class Load:
 
     batch_size: int = 1
     readers: int = 2
+    dates: int = 1
+    """Dates of a series under way: one uses the network, others are read or written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ def memory_of(contract: ModelContract, tiling: Tiling, width: int, load: Load) -
     entry, more = _entry(contract)
     kind = "numpy" if contract.name in CONTRACTS else "tensorflow"
     # The first pass of a fit is made by all readers at once.
-    at_once = load.readers if kind == "numpy" else load.batch_size
+    at_once = load.readers * load.dates if kind == "numpy" else load.batch_size
     taken = sum(_bytes(item, mosaic=kind == "numpy") for item in contract.inputs)
     given = sum(4 * len(item.bands) / item.factor**2 for item in contract.outputs)
     windows = 2 * load.batch_size + load.readers + 1
@@ -108,7 +110,7 @@ def memory_of(contract: ModelContract, tiling: Tiling, width: int, load: Load) -
         # While a model is loaded its weights are in the file's buffer too.
         process=table()["processes"][kind] + 2 * entry["weights_mb"],
         forward=at_once * more * _forward_mb(entry["windows"], side),
-        waiting=waiting + _BLOCK_CACHE_MB,
+        waiting=load.dates * waiting + _BLOCK_CACHE_MB,
     )
 
 

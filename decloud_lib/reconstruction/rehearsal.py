@@ -2,9 +2,11 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -21,6 +23,8 @@ from decloud_lib.types import Window
 
 _WINDOWS = 3
 """How many windows are timed."""
+_OF_A_SERIES = ("model", "windows", "memory")
+"""What is the same for all dates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,10 @@ class Rehearsal:
 
     def text(self) -> str:
         """Return it for a person."""
+        return _aligned(self.lines())
+
+    def lines(self) -> dict[str, str]:
+        """Return its parts for a person."""
         tiling, memory = self.tiling, self.memory
         guess = "" if self.memory_is_measured else " (not measured: that of the largest network)"
         counts = ", ".join(f"{role} {len(uris)}" for role, uris in self.inputs.items())
@@ -54,7 +62,7 @@ class Rehearsal:
         process, forward, waiting = (
             value / 1000 for value in (memory.process, memory.forward, memory.waiting)
         )
-        lines = {
+        return {
             "image": f"{self.output}: {self.shape[0]} x {self.shape[1]} px",
             "model": self.model,
             "inputs": counts,
@@ -62,10 +70,68 @@ class Rehearsal:
             f"{overlap}; {self.computed_per_written:.2f} pixels computed per pixel written",
             "memory": f"{memory.total / 1000:.1f} GB: process {process:.1f}, forward pass "
             f"{forward:.1f}{guess}, windows that wait {waiting:.1f}",
-            "disk": f"{self.disk_gb:.1f} GB at most in the temporary folder",
-            "time": f"about {_spoken(self.seconds)}, by a few windows on this machine now",
+            "disk": _disk(self.disk_gb),
+            "time": _time(self.seconds),
         }
-        return "\n".join(f"{name:<9} {text}" for name, text in lines.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What would become of a date of a series."""
+
+    product: str
+    outcome: Literal["make", "done", "skip"]
+    reason: str = ""
+    """Why it would be skipped."""
+    pixels: int = 0
+    """Of the image that would be made."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesRehearsal:
+    """What the reconstruction of a series would take."""
+
+    dates: tuple[Foreseen, ...]
+    one: Rehearsal | None
+    """Of the first date that would be made; its memory is that of the series."""
+    disk_gb: float
+    """At most, in the temporary folder, by all dates that are under way. 10^9 bytes."""
+    seconds: float
+    """Of all dates, by the time of a few windows of one, on this machine as it is now."""
+
+    def text(self) -> str:
+        """Return it for a person."""
+        counts = Counter(date.outcome for date in self.dates)
+        told = f"{len(self.dates)}: {counts['make']} to make, {counts['done']} there already, "
+        lines = {"dates": f"{told}{counts['skip']} that cannot be made"}
+        if self.one is not None:
+            lines |= {name: text for name, text in self.one.lines().items() if name in _OF_A_SERIES}
+            lines["disk"] = _disk(self.disk_gb)
+            lines["time"] = _time(self.seconds)
+        each = (f"{date.outcome:<5} {date.product}  {date.reason}" for date in self.dates)
+        return "\n".join([_aligned(lines), "", *(line.rstrip() for line in each)])
+
+
+def rehearse_series(
+    model: ModelInUse, dates: Sequence[Foreseen], first: Job | None
+) -> SeriesRehearsal:
+    """Say what a series would take, by the first date that would be made.
+
+    Raises
+    ------
+    ConfigError
+        The memory is too small for any window.
+    """
+    if first is None:
+        return SeriesRehearsal(tuple(dates), None, 0.0, 0.0)
+    one = rehearse(model, first)
+    made = [date.pixels for date in dates if date.outcome == "make"]
+    return SeriesRehearsal(
+        tuple(dates),
+        one,
+        disk_gb=one.disk_gb * min(first.how.turns.dates, len(made)),
+        seconds=one.seconds * sum(made) / (one.shape[0] * one.shape[1]),
+    )
 
 
 def rehearse(model: ModelInUse, job: Job) -> Rehearsal:
@@ -138,6 +204,18 @@ def _timed(work: Callable[[], object]) -> float:
 def _bytes(raster: OutputRaster, pixels: int) -> float:
     profile = raster.profile
     return pixels / raster.factor**2 * len(profile.bands) * np.dtype(profile.dtype).itemsize
+
+
+def _aligned(lines: Mapping[str, str]) -> str:
+    return "\n".join(f"{name:<9} {text}" for name, text in lines.items())
+
+
+def _disk(size_gb: float) -> str:
+    return f"{size_gb:.1f} GB at most in the temporary folder"
+
+
+def _time(seconds: float) -> str:
+    return f"about {_spoken(seconds)}, by a few windows on this machine now"
 
 
 def _spoken(seconds: float) -> str:

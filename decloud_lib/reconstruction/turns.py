@@ -15,9 +15,15 @@ class StoppedError(DecloudError):
 
 
 class Turns:
-    """Lets one date use the network at a time, from its first window to its last."""
+    """Lets one date use the network at a time, from its first window to its last.
 
-    def __init__(self) -> None:
+    Attributes
+    ----------
+    dates : how many are under way at once
+    """
+
+    def __init__(self, dates: int = 1) -> None:
+        self.dates = dates
         self._network = Lock()
         self._stopped = Event()
 

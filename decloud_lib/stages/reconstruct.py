@@ -163,44 +163,71 @@ def rebuild(
 ) -> ReconstructResult:
     """Rebuild one date with a model that is open already; see `reconstruct`."""
     start = time.monotonic()
-    job, inputs, roles = _prepared(config, model, series.candidates if series else None)
-    if series is not None:
-        scene = replace(job.scene, collection=series.collection)
-        job = replace(job, scene=scene, how=replace(job.how, turns=series.turns))
-    read = roles | ({"observed_cloud"} if config.keep_clear else set())
-    planned = manifest.plan("reconstruct", config, [*input_files(inputs, read), *model.files()], 2)
+    date = _prepared(config, model, series)
     result = partial(
         ReconstructResult,
         output=config.output,
         output_20m=config.output_20m,
-        pixels=job.extent.height * job.extent.width,
-        inputs=inputs.names(),
+        pixels=date.job.extent.height * date.job.extent.width,
+        inputs=date.inputs.names(),
     )
-    if manifest.is_current(manifest_uri(config.output), planned, overwrite=config.overwrite):
+    place = manifest_uri(config.output)
+    if manifest.is_current(place, date.planned, overwrite=config.overwrite):
         logger.info("%s is there already", config.output)
-        _observe(config, model, inputs)
+        _observe(config, model, date.inputs)
         return result(seconds=time.monotonic() - start, reused=True)
-    partial_dates = PARTIAL in roles
-    if ("s2_t" in roles and not partial_dates) or (series and series.skip_empty):
-        check_has_data(inputs.target, job.extent)
-    if config.priority == "closest_clear" and not partial_dates:
-        check_clear_neighbours(inputs)
-    _log_inputs(inputs)
-    make(model, job, planned)
-    _observe(config, model, inputs)
+    date.check()
+    _log_inputs(date.inputs)
+    make(model, date.job, date.planned)
+    _observe(config, model, date.inputs)
     return result(seconds=time.monotonic() - start)
 
 
 def plan(config: ReconstructConfig) -> Rehearsal:
     """Say what `reconstruct` would take: windows, memory, disk, time. Nothing is written."""
     with open_model(config.savedmodel, config.runtime) as model:
-        job, _, _ = _prepared(config, model, None)
-        return rehearse(model, job)
+        date = _prepared(config, model, None)
+        date.check()
+        return rehearse(model, date.job)
 
 
-def _prepared(
-    config: ReconstructConfig, model: ModelInUse, candidates: Candidates | None
-) -> tuple[Job, SceneInputs, frozenset[str]]:
+def foresee(config: ReconstructConfig, model: ModelInUse, series: Series) -> Job | None:
+    """Return the job of a date that is to be rebuilt, None where its image is there already.
+
+    Raises
+    ------
+    DecloudError
+        What `rebuild` would raise before it computes something.
+    """
+    date = _prepared(config, model, series)
+    place = manifest_uri(config.output)
+    if manifest.is_done(place, date.planned, overwrite=config.overwrite):
+        return None
+    date.check()
+    return date.job
+
+
+@dataclass(frozen=True, slots=True)
+class _Date:
+    """A date whose inputs are chosen; nothing is computed yet."""
+
+    job: Job
+    inputs: SceneInputs
+    planned: manifest.Manifest
+    needs_itself: bool
+    """The date must have data."""
+    needs_clear: bool
+    """The dates around must not be wholly cloudy."""
+
+    def check(self) -> None:
+        """Look at the pixels of what was chosen; raises NoSampleError where they cannot do."""
+        if self.needs_itself:
+            check_has_data(self.inputs.target, self.job.extent)
+        if self.needs_clear:
+            check_clear_neighbours(self.inputs)
+
+
+def _prepared(config: ReconstructConfig, model: ModelInUse, series: Series | None) -> _Date:
     contract = model.contract
     check_outputs(contract, config.output_20m, uncertainty=config.uncertainty)
     config.rendering(contract)
@@ -209,9 +236,23 @@ def _prepared(
         _given(config),
         roles,
         _search(config, model),
-        lambda tile: candidates or _listed(config, tile),
+        lambda tile: series.candidates if series else _listed(config, tile),
     )
-    return _job(config, contract, inputs), inputs, roles
+    job = _job(config, contract, inputs)
+    if series is not None:
+        scene = replace(job.scene, collection=series.collection)
+        job = replace(job, scene=scene, how=replace(job.how, turns=series.turns))
+    read = roles | ({"observed_cloud"} if config.keep_clear else set())
+    planned = manifest.plan("reconstruct", config, [*input_files(inputs, read), *model.files()], 2)
+    partial_dates = PARTIAL in roles
+    return _Date(
+        job,
+        inputs,
+        planned,
+        needs_itself=("s2_t" in roles and not partial_dates)
+        or (series is not None and series.skip_empty),
+        needs_clear=config.priority == "closest_clear" and not partial_dates,
+    )
 
 
 def _job(config: ReconstructConfig, contract: ModelContract, inputs: SceneInputs) -> Job:

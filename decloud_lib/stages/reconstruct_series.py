@@ -23,11 +23,18 @@ from decloud_lib.raster.products.prepared import (
 from decloud_lib.reconstruction import catalog
 from decloud_lib.reconstruction.gather import Candidates, listed_uris
 from decloud_lib.reconstruction.images import beside
+from decloud_lib.reconstruction.rehearsal import Foreseen, SeriesRehearsal, rehearse_series
 from decloud_lib.reconstruction.render import check_outputs
 from decloud_lib.reconstruction.scene import roles_of
 from decloud_lib.reconstruction.served import ModelInUse, open_model
 from decloud_lib.reconstruction.turns import StoppedError, Turns
-from decloud_lib.stages.reconstruct import ReconstructConfig, ReconstructResult, Series, rebuild
+from decloud_lib.stages.reconstruct import (
+    ReconstructConfig,
+    ReconstructResult,
+    Series,
+    foresee,
+    rebuild,
+)
 from decloud_lib.stages.reconstruct_options import ReconstructOptions
 
 logger = logging.getLogger(__name__)
@@ -117,17 +124,11 @@ def reconstruct_series(config: ReconstructSeriesConfig) -> ReconstructSeriesResu
     ConfigError, ModelFolderError
         Window, margin or model are wrong for all dates.
     """
-    s1, everything = _listed(config)
-    products = [item for item in everything if _in_period(item, config)]
-    if not products:
-        raise NoSampleError(_nothing(config, everything))
+    products, candidates = _chosen(config)
     with open_model(config.savedmodel, config.runtime) as model:
-        roles_of(model.contract)
-        config.rendering(model.contract)
-        coarse = config.out_dir if config.with_20m_bands else None
-        check_outputs(model.contract, coarse, uncertainty=config.uncertainty)
+        _check(config, model)
         done = _Done()
-        for product, outcome in _rebuilt(config, model, products, Candidates(s1, everything)):
+        for product, outcome in _rebuilt(config, model, products, candidates):
             done.add(product, outcome)
         if len(done.skipped) == len(products):
             raise NoSampleError(
@@ -136,6 +137,64 @@ def reconstruct_series(config: ReconstructSeriesConfig) -> ReconstructSeriesResu
             )
         _record(config, model, done)
     return ReconstructSeriesResult(tuple(done.made), tuple(done.reused), tuple(done.skipped))
+
+
+def plan(config: ReconstructSeriesConfig) -> SeriesRehearsal:
+    """Say what would become of each date, and what all would take; nothing is written.
+
+    Raises
+    ------
+    NoSampleError
+        No date lies in the period.
+    ConfigError, ModelFolderError
+        As `reconstruct_series`.
+    """
+    products, candidates = _chosen(config)
+    with open_model(config.savedmodel, config.runtime) as model:
+        _check(config, model)
+        turns, dates, first = _turns(config), [], None
+        for product in products:
+            try:
+                job = foresee(
+                    _one(config, product), model, _series(config, product, candidates, turns)
+                )
+            except DecloudError as error:
+                dates.append(Foreseen(product.name, "skip", str(error)))
+                continue
+            first = first or job
+            pixels = job.extent.height * job.extent.width if job else 0
+            dates.append(Foreseen(product.name, "make" if job else "done", pixels=pixels))
+        return rehearse_series(model, dates, first)
+
+
+def _chosen(config: ReconstructSeriesConfig) -> tuple[list[PreparedS2], Candidates]:
+    """Return the products of the period, and all images that may lie around them."""
+    s1, everything = _listed(config)
+    products = [item for item in everything if _in_period(item, config)]
+    if not products:
+        raise NoSampleError(_nothing(config, everything))
+    return products, Candidates(s1, everything)
+
+
+def _check(config: ReconstructSeriesConfig, model: ModelInUse) -> None:
+    """Check what is wrong for all dates or for none."""
+    roles_of(model.contract)
+    config.rendering(model.contract)
+    coarse = config.out_dir if config.with_20m_bands else None
+    check_outputs(model.contract, coarse, uncertainty=config.uncertainty)
+
+
+def _turns(config: ReconstructSeriesConfig) -> Turns:
+    # The Orfeo ToolBox may be used by one thread of a process; with several readers it is not.
+    alone = config.engine == "otb" and config.readers == 1
+    return Turns(1 if alone else config.dates_at_once)
+
+
+def _series(
+    config: ReconstructSeriesConfig, product: PreparedS2, candidates: Candidates, turns: Turns
+) -> Series:
+    name = storage.name_of(config.out_dir) or "series"
+    return Series(_of_tile(candidates, product.tile), turns, name, config.skip_nodata_images)
 
 
 @dataclass(slots=True)
@@ -159,22 +218,19 @@ def _rebuilt(
     candidates: Candidates,
 ) -> Iterator[tuple[PreparedS2, ReconstructResult | DecloudError]]:
     """Rebuild dates, some of them at once, and yield what became of each, in their order."""
-    turns, name = Turns(), storage.name_of(config.out_dir) or "series"
+    turns = _turns(config)
 
     def one(number: int, product: PreparedS2) -> ReconstructResult | DecloudError:
         logger.info("date %d of %d: %s", number, len(products), product.name)
-        own = _of_tile(candidates, product.tile)
         try:
-            series = Series(own, turns, name, config.skip_nodata_images)
+            series = _series(config, product, candidates, turns)
             return rebuild(_one(config, product), model, series)
         except StoppedError:
             raise
         except DecloudError as error:
             return error
 
-    # The Orfeo ToolBox may be used by one thread of a process; with several readers it is not.
-    alone = config.engine == "otb" and config.readers == 1
-    with ThreadPoolExecutor(1 if alone else config.dates_at_once, "date") as pool:
+    with ThreadPoolExecutor(turns.dates, "date") as pool:
         waiting = [pool.submit(one, *item) for item in enumerate(products, start=1)]
         try:
             for product, future in zip(products, waiting, strict=True):

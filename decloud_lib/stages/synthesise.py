@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from pydantic import Field
 
@@ -25,6 +26,7 @@ from decloud_lib.reconstruction.extent import window_of
 from decloud_lib.reconstruction.gather import listed_uris
 from decloud_lib.reconstruction.images import Wanted
 from decloud_lib.reconstruction.job import Job, make, manifest_uri
+from decloud_lib.reconstruction.rehearsal import Rehearsal, rehearse
 from decloud_lib.reconstruction.render import extent_multiple, input_tags
 from decloud_lib.reconstruction.served import ModelInUse, open_model
 from decloud_lib.reconstruction.synthesis import (
@@ -114,12 +116,35 @@ def synthesise(config: SynthesiseConfig) -> SynthesiseResult:
     OutputConflictError
         The output was made from something else, and `overwrite` is off.
     """
-    with open_model(config.savedmodel, config.runtime) as model:
-        return _synthesise(config, model)
-
-
-def _synthesise(config: SynthesiseConfig, model: ModelInUse) -> SynthesiseResult:
     start = time.monotonic()
+    with open_model(config.savedmodel, config.runtime) as model:
+        month = _prepared(config, model)
+        output = month.job.wanted.image
+        result = partial(SynthesiseResult, output, month.dates)
+        if manifest.is_current(manifest_uri(output), month.planned, overwrite=config.overwrite):
+            logger.info("%s is there already", output)
+            return result(time.monotonic() - start, reused=True)
+        logger.info("%d-%02d from %s", config.year, config.month, ", ".join(month.dates))
+        make(model, month.job, month.planned)
+        return result(time.monotonic() - start)
+
+
+def plan(config: SynthesiseConfig) -> Rehearsal:
+    """Say what `synthesise` would take: dates, windows, memory, disk, time; nothing is written."""
+    with open_model(config.savedmodel, config.runtime) as model:
+        return rehearse(model, _prepared(config, model).job)
+
+
+@dataclass(frozen=True, slots=True)
+class _Month:
+    """A month whose dates are chosen; nothing is computed yet."""
+
+    job: Job
+    dates: tuple[str, ...]
+    planned: manifest.Manifest
+
+
+def _prepared(config: SynthesiseConfig, model: ModelInUse) -> _Month:
     contract = model.contract
     count = dates_of(contract)
     how = config.rendering(contract)
@@ -132,11 +157,6 @@ def _synthesise(config: SynthesiseConfig, model: ModelInUse) -> SynthesiseResult
     files = _files(dates, used, config.dem if "dem" in contract.input_keys else None)
     output = storage.join(config.out_dir, _name(config, "s2s1" if with_s1 else "s2"))
     planned = manifest.plan("synthesise", config, [*files, *model.files()], 2)
-    names = tuple(item.name for item in dates)
-    if manifest.is_current(manifest_uri(output), planned, overwrite=config.overwrite):
-        logger.info("%s is there already", output)
-        return SynthesiseResult(output, names, time.monotonic() - start, reused=True)
-    logger.info("%d-%02d from %s", config.year, config.month, ", ".join(names))
     with open_image(dates[0].stack_10m) as reader:
         grid = reader.grid
     extent = window_of(config.bbox, config.bbox_crs, grid, extent_multiple(how.tiling))
@@ -158,8 +178,7 @@ def _synthesise(config: SynthesiseConfig, model: ModelInUse) -> SynthesiseResult
         inputs=inputs,
         observed=f"s2_t{count - 1}",
     )
-    make(model, job, planned)
-    return SynthesiseResult(output, names, time.monotonic() - start)
+    return _Month(job, tuple(item.name for item in dates), planned)
 
 
 def _scene(config: SynthesiseConfig, grid: Grid) -> Scene:

@@ -13,7 +13,11 @@ from pystac.validation.stac_validator import JsonSchemaSTACValidator
 from decloud_lib import manifest, storage
 from decloud_lib.errors import ConfigError, NoSampleError, SettingsError
 from decloud_lib.stages.reconstruct import ReconstructConfig, reconstruct
-from decloud_lib.stages.reconstruct_series import ReconstructSeriesConfig, reconstruct_series
+from decloud_lib.stages.reconstruct_series import (
+    ReconstructSeriesConfig,
+    plan,
+    reconstruct_series,
+)
 from decloud_lib.types import Grid
 from tests.unit.reconstruction.scenes import (
     Scene,
@@ -71,6 +75,40 @@ def test_the_last_day_of_the_period_is_included(scene: Scene, model: Path) -> No
     config = config_of(scene, model, start=date(2020, 6, 15), end=date(2020, 6, 25))
     result = reconstruct_series(config)
     assert result.made == (output_of(scene, 0.0), output_of(scene, 10.0))
+
+
+def test_a_plan_tells_what_becomes_of_each_date(scene: Scene, model: Path) -> None:
+    reconstruct_series(config_of(scene, model, start=date(2020, 6, 15), end=date(2020, 6, 15)))
+    before = sorted(Path(scene.root).rglob("*"))
+    found = plan(config_of(scene, model))
+    assert sorted(Path(scene.root).rglob("*")) == before, "nothing is written"
+    outcomes = {item.product: item.outcome for item in found.dates}
+    names = [scene.s2[day].name for day in (-20.0, -10.0, 0.0, 10.0, 20.0)]
+    wanted = ("skip", "make", "done", "make", "make")
+    assert outcomes == dict(zip(names, wanted, strict=True))
+    assert "no S2 date 0 to 30 days before" in found.dates[0].reason
+    assert found.one is not None
+    assert found.seconds == pytest.approx(3 * found.one.seconds)
+    assert found.disk_gb == 2 * found.one.disk_gb
+    assert "dates     5: 3 to make, 1 there already, 1 that cannot be made" in found.text()
+    alone = plan(config_of(scene, model, dates_at_once=1)).one
+    assert alone is not None
+    assert found.one.memory.waiting > alone.memory.waiting, "each date under way takes memory"
+    done = plan(config_of(scene, model, start=date(2020, 6, 15), end=date(2020, 6, 15)))
+    assert done.one is None
+    assert done.seconds == 0
+    with pytest.raises(NoSampleError, match="no S2 date from 2021-01-01"):
+        plan(config_of(scene, model, start=date(2021, 1, 1)))
+
+
+def test_a_plan_names_outputs_of_other_work(scene: Scene, model: Path) -> None:
+    reconstruct_series(config_of(scene, model))
+    found = plan(config_of(scene, model, quality=True))
+    assert {item.outcome for item in found.dates} == {"skip"}
+    assert "complete output of other work (quality False against True" in found.dates[1].reason
+    anew = plan(config_of(scene, model, quality=True, overwrite=True))
+    assert [item.outcome for item in anew.dates] == ["skip", "make", "make", "make", "make"]
+    assert Path(output_of(scene, 0.0)).exists(), "a plan removes nothing"
 
 
 def test_a_longer_period_redoes_nothing(scene: Scene, model: Path) -> None:

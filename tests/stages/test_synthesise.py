@@ -7,7 +7,7 @@ import pytest
 import rasterio
 
 from decloud_lib.errors import ConfigError, GridMismatchError, NoSampleError, SettingsError
-from decloud_lib.stages.synthesise import SynthesiseConfig, synthesise
+from decloud_lib.stages.synthesise import SynthesiseConfig, plan, synthesise
 from tests.stages.test_reconstruct_networks import export
 from tests.unit.reconstruction.scenes import (
     Scene,
@@ -54,6 +54,17 @@ def config_of(scene: Scene, model: Path, out: Path, **more: object) -> Synthesis
         "ts": 64,
     }
     return SynthesiseConfig(**{**values, **more})  # type: ignore[arg-type]
+
+
+def test_a_plan_tells_and_writes_nothing(scene: Scene, copy: Path, tmp_path: Path) -> None:
+    found = plan(config_of(scene, copy, tmp_path / "out"))
+    assert (found.shape, found.windows) == ((96, 130), 6)
+    assert len(found.inputs["il_s2"]) == 6
+    assert found.output.endswith("monthly_synthesis_s2_202006.tif")
+    assert found.seconds > 0
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(NoSampleError, match="no S2 date for 2020-12"):
+        plan(config_of(scene, copy, tmp_path / "out", month=12))
 
 
 def test_the_first_place_is_that_of_the_clearest_date(
