@@ -156,11 +156,14 @@ def claim_alias(
     False where another process was faster; the alias is then the other's.
     """
     before = None if expected is None else expected.number
-    if _aliases(version.name).get(alias) != before:
-        return False
-    point_alias(version, alias)
-    time.sleep(SETTLE_S if settle_s is None else settle_s)
-    return _aliases(version.name).get(alias) == version.number
+    wait_s = SETTLE_S if settle_s is None else settle_s
+    if _aliases(version.name).get(alias) == before:
+        point_alias(version, alias)
+        time.sleep(wait_s)
+        if _aliases(version.name).get(alias) == version.number:
+            return True
+    time.sleep(wait_s)
+    return False
 
 
 def logged_model(run_id: str) -> Any:

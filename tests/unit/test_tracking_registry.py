@@ -106,7 +106,6 @@ def test_an_alias_that_moved_is_not_taken(mlflow_store: str, tmp_path: Path) -> 
     assert tracking.claim_alias(third, "champion", second, 0.0)
 
 
-@pytest.mark.xfail(reason="not seen to pass yet on a quiet machine: runs, and decides nothing")
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["store", "server"])
 def test_of_several_processes_at_once_one_gets_the_alias(
