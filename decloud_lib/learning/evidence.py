@@ -107,20 +107,18 @@ class Evidence:
 
     def _page(self) -> str:
         found = self.contest.scores
-        shown = {
-            f"{self._title}": self.check_rows(),
-            f"What it gains, {self.ring.policy.metric}; positive is better": self._gain_rows(),
-            "By class": tables.class_rows(found),
-        }
+        shown = {self._title: self.check_rows()}
+        if self.contest.verdict.gains:
+            gains = f"What it gains, {self.ring.policy.metric}; positive is better"
+            shown[gains] = self._gain_rows()
+        shown["By class"] = tables.class_rows(found)
         return tables.html_page(summarise(found), self._n, shown)
 
     def _markdown(self) -> str:
-        parts = [
-            f"**{self._title}**",
-            tables.markdown_rows(self.check_rows()),
-            tables.markdown_rows(self._gain_rows()),
-            tables.markdown_table(summarise(self.contest.scores), self._n),
-        ]
+        parts = [f"**{self._title}**", tables.markdown_rows(self.check_rows())]
+        if self.contest.verdict.gains:
+            parts.append(tables.markdown_rows(self._gain_rows()))
+        parts.append(tables.markdown_table(summarise(self.contest.scores), self._n))
         return "\n\n".join(parts)
 
     @property

@@ -51,6 +51,20 @@ class RetrainResult:
         """Status that the command ends with."""
         return EXIT_STATUS[self.status]
 
+    @property
+    def in_use(self) -> str:
+        """Say which version was in use, and which one is."""
+        before, now = (
+            f"version {number}" if number else "none"
+            for number in (self.former_champion, self.champion)
+        )
+        return f"In use before: {before}; now: {now}."
+
+    def text(self) -> str:
+        """Say it in a few lines."""
+        lines = (f"{self.status}: {self.reason}", self.evidence, self.in_use)
+        return "\n".join(line for line in lines if line)
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -144,7 +158,5 @@ def markdown(result: RetrainResult) -> str:
         lines += [result.comparison.strip(), ""]
     elif result.evidence:
         lines += [result.evidence, ""]
-    before = f"version {result.former_champion}" if result.former_champion else "none"
-    now = f"version {result.champion}" if result.champion else "none"
-    lines += [f"In use before: {before}; now: {now}.", ""]
+    lines += [result.in_use, ""]
     return "\n".join(lines)

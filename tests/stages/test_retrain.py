@@ -128,6 +128,10 @@ def test_what_was_tried_is_not_tried_again(config: RetrainConfig, tmp_path: Path
     result = work.concluded("here")
     assert (result.status, result.exit_status) == ("not promoted", 4)
     assert (result.champion, result.version, result.evidence) == (1, 2, "0.3 dB worse")
+    assert result.text().splitlines()[1:] == [
+        "0.3 dB worse",
+        "In use before: version 1; now: version 1.",
+    ]
     text = markdown(result)
     assert text.startswith("### Version 2 was not promoted\n")
     assert "0.3 dB worse" in text
