@@ -107,8 +107,7 @@ def memory_of(contract: ModelContract, tiling: Tiling, width: int, load: Load) -
         rows = tiling.window_px + 2 * tiling.overlap_px + _ROWS_PX
         waiting += rows * width * 4 * (len(S2_10M_BANDS) + 1) / 1e6
     return Memory(
-        # While a model is loaded its weights are in the file's buffer too.
-        process=table()["processes"][kind] + 2 * entry["weights_mb"],
+        process=table()["processes"][kind] + entry["weights_mb"],
         forward=at_once * more * _forward_mb(entry["windows"], side),
         waiting=load.dates * waiting + _BLOCK_CACHE_MB,
     )
