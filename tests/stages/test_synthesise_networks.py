@@ -32,7 +32,8 @@ def test_windows_of_any_size_give_the_image_of_one_window(
 ) -> None:
     model = export(name, tmp_path / "model")
     images = {}
-    for ts in (256, 64, 96):
+    sizes = (256, 64, 96) if name in FAST else (256, 96)
+    for ts in sizes:
         result = synthesise(
             SynthesiseConfig(
                 s2_dir=scene.s2_dir,
@@ -48,5 +49,5 @@ def test_windows_of_any_size_give_the_image_of_one_window(
         images[ts] = stored(result.output).astype(int)
     assert images[256].shape == (*SHAPE, 4)
     assert images[256].std() > 10, "the network gives a picture"
-    for ts in (64, 96):
+    for ts in sizes[1:]:
         assert np.abs(images[256] - images[ts]).max() <= 1
