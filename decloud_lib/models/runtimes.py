@@ -1,7 +1,8 @@
 """What computes a SavedModel: TensorFlow, or OpenVINO on CPUs where it is installed."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -63,6 +64,18 @@ def load_for(runtime: RuntimeName, folder: Path) -> ReadyModel:
     return load_model(folder)
 
 
+@contextmanager
+def _own_log() -> Iterator[None]:
+    """Keep the log as it is: OpenVINO lets only errors pass, and stays so when it fails."""
+    root = logging.getLogger()
+    level, filters = root.level, root.filters[:]
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.filters[:] = filters
+
+
 class OpenVinoModel:
     """A SavedModel that OpenVINO computes on the CPU, in float32."""
 
@@ -72,7 +85,8 @@ class OpenVinoModel:
 
         self.contract = read_contract(folder)
         try:
-            whole = openvino.convert_model(str(folder))
+            with _own_log():
+                whole = openvino.convert_model(str(folder))
         except OpConversionFailure as error:
             lacking = str(error).partition("for operations:")[2].splitlines()[:1]
             raise ModelFolderError(

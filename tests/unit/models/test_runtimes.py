@@ -1,5 +1,6 @@
 """OpenVINO computes what TensorFlow computes."""
 
+import logging
 from pathlib import Path
 
 import keras
@@ -72,10 +73,15 @@ def test_a_wrong_shape_is_told_before_it_is_computed(tmp_path: Path) -> None:
         OpenVinoModel(folder).predict(samples(folder, 66))
 
 
-def test_a_network_that_it_cannot_compute_is_refused_with_the_way_out(tmp_path: Path) -> None:
+def test_a_network_that_it_cannot_compute_is_refused_with_the_way_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = exported("residual", tmp_path / "residual")
     with pytest.raises(ModelFolderError, match=r"residual .*MatrixSolve.* --runtime tensorflow"):
         load_for("openvino", folder)
+    # It sets the level of the whole log to errors, and does not put it back.
+    logging.getLogger("decloud_lib").warning("still heard")
+    assert "still heard" in caplog.text
 
 
 def test_a_damaged_savedmodel_is_told(tmp_path: Path) -> None:
