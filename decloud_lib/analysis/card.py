@@ -69,10 +69,12 @@ def card_parts(facts: CardFacts) -> list[Part]:
 
 
 def markdown(title: str, parts: Sequence[Part]) -> str:
-    """Return parts as Markdown; pictures are left out, as MLflow shows none there."""
+    """Return parts as Markdown; pictures are named only, as MLflow shows none there."""
     lines = [f"# {title}", ""]
     for part in parts:
         lines += [f"## {part.title}", "", part.text, ""]
+        if part.figures:
+            lines += ["The picture is in `card/card.html` of the run.", ""]
         for table in part.tables:
             lines += [f"**{table.title}**", "", _markdown_table(table), ""]
     return "\n".join(lines)
@@ -194,14 +196,25 @@ def _scores(facts: CardFacts) -> Iterator[Part]:
         text,
         (
             _table("verdict", "Rules of the promotion", facts.verdict_rows),
-            _table("classes", "By class", [facts.class_rows[0], *_shown(facts.class_rows[1:])]),
+            _by_class(facts.class_rows[1:]),
         ),
     )
 
 
-def _shown(rows: Sequence[Sequence[str]]) -> Iterator[Sequence[str]]:
-    """Leave out the bands: the table of the evaluation has them."""
-    return (row for row in rows if row[1] != "band")
+def _by_class(rows: Sequence[Sequence[str]]) -> Table:
+    """Put the scores side by side; the bands are left out: the table of the evaluation has them."""
+    lines: dict[tuple[str, str], dict[str, str]] = {}
+    for model, group, kind, score, n, *interval in rows:
+        if group == "band":
+            continue
+        mean, low, high = (f"{float(value):.4g}" for value in interval)
+        line = lines.setdefault((model, f"{group} {kind}".strip()), {"n": n})
+        line[score] = f"{mean} ({low} to {high})"
+    columns = list(dict.fromkeys(name for line in lines.values() for name in line))
+    body = tuple(
+        (*names, *(line.get(name, "") for name in columns)) for names, line in lines.items()
+    )
+    return Table("classes", "By class", ("model", "samples", *columns), body)
 
 
 def _limits(facts: CardFacts, seen: Mapping[str, Sequence[_Seen]]) -> Part:

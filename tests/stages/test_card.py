@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import mlflow
@@ -53,7 +54,9 @@ def test_a_card_tells_data_dates_places_scores_and_limits(
     assert f"| digest of the files | {tracking.find_version('decloud', 1).digest} |" in text
     assert "| s2_tm1 | B2, B3, B4, B8 | 10 | float32 |" in text
     assert "| better than the baseline | FAILED |" in text
-    assert "| challenger | all |  | psnr_db |" in text
+    assert "| model | samples | n | psnr_db | mae | rmse | ssim | sam_deg |" in text
+    assert re.search(r"\| challenger \| all \| \d+ \| [\d.]+ \([\d.]+ to [\d.]+\) \|", text)
+    assert "The picture is in `card/card.html` of the run." in text
     # What follows from the data: a season in one tile.
     assert "No training sample has its estimated date in Jan, Feb, Mar, Apr, May" in text
     assert "The evaluation lies on tiles of the training too (T31TEJ)" in text
