@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import numpy as np
@@ -143,7 +144,7 @@ def _network(root: Path, size: int, engine: str) -> dict[str, float]:
     from decloud_lib.reconstruction.served import open_model
     from decloud_lib.stages.reconstruct import rebuild
 
-    config = _config(root, str(root / "model"), ts=WINDOW_PX, engine=engine)
+    config = _config(root, engine, savedmodel=str(root / "model"), ts=WINDOW_PX, engine=engine)
     n_windows = (-(-size // WINDOW_PX)) ** 2
     with open_model(config.savedmodel) as model:
         network, margin = model.network(), model.contract.margin_px
@@ -158,6 +159,7 @@ def _network(root: Path, size: int, engine: str) -> dict[str, float]:
         half = max(n_windows // 2, 1)
         bare = [_seconds(lambda: network.predict(arrays), half)]
         result = rebuild(config, model)
+        assert not result.reused
         bare.append(_seconds(lambda: network.predict(arrays), half))
         planned = _planned(config, model.contract, size)
     return {
@@ -172,8 +174,9 @@ def _formula(root: Path, size: int, model: str) -> dict[str, float]:
     from decloud_lib.reconstruction.closed_form import CONTRACTS
     from decloud_lib.stages.reconstruct import reconstruct
 
-    config = _config(root, model)
+    config = _config(root, model, savedmodel=model)
     result = reconstruct(config)
+    assert not result.reused
     return {
         "mpixel_s": size * size / 1e6 / result.seconds,
         "peak_gb": _peak_gb(),
@@ -223,17 +226,18 @@ def _copy(root: Path, size: int, model: str) -> dict[str, float]:
     return {"mpixel_s": size * size / 1e6 / (time.monotonic() - start)}
 
 
-def _config(root: Path, model: str, **more: Any) -> Any:
+def _config(root: Path, job: str, **more: Any) -> Any:
     from decloud_lib.stages.reconstruct import ReconstructConfig
 
+    # Whatever reads, the image is the same, and would be found there already.
+    output = root / job / "image.tif"
+    rmtree(output.parent, ignore_errors=True)
     return ReconstructConfig(
         in_s2=str(target_of(root)),
         s1_dir=str(root / "s1" / TILE),
         s2_dir=str(root / "s2" / TILE),
         dem=str(root / "dem.tif"),
-        savedmodel=model,
-        output=str(root / "image.tif"),
-        overwrite=True,
+        output=str(output),
         quicklook=False,
         **more,
     )

@@ -55,10 +55,10 @@ def fit_features(neighbours: Neighbours, radar_change: Array | None = None) -> A
     linear, found = neighbours.linear, neighbours.found
     images = (neighbours.before, neighbours.before_2, neighbours.after, neighbours.after_2)
     local = np.concatenate([linear, *(image - linear for image in images)], axis=-1)
-    shape = linear.shape[:2]
-    radar = np.zeros((*shape, 2), np.float32) if radar_change is None else radar_change
-    means = [local_mean(local, found), local_mean(radar, np.ones(shape, bool))]
-    return np.concatenate([np.ones((*shape, 1), np.float32), local, *means], axis=-1)
+    shape = (*found.shape, 2)
+    radar = np.zeros(shape, np.float32) if radar_change is None else radar_change
+    means = [local_mean(local, found), local_mean(radar, np.ones_like(found))]
+    return np.concatenate([np.ones_like(linear[..., :1]), local, *means], axis=-1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The clear dates around a date: nearest ones per pixel, and linear interpolation between them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -37,6 +37,10 @@ class Neighbours:
     def linear(self) -> Array:
         """(H, W, B) float32, linear interpolation in time between the nearest images."""
         return np.asarray(self.before + (self.after - self.before) * self.ratio)
+
+    def rows(self, first: int, last: int) -> "Neighbours":
+        """Return some rows of it."""
+        return Neighbours(*(getattr(self, item.name)[first:last] for item in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +143,16 @@ def _nearest_two(stack: Array, masks: Array, distance: Array) -> Side:
 
 def _box_sum(pixels: Array) -> Array:
     """Sum (H, W, C) over the box around each pixel; beyond the border is nothing."""
-    summed = np.asarray(pixels, np.float32)
-    for axis in (0, 1):
-        padding = [(0, 0)] * 3
-        padding[axis] = (RADIUS_PX, RADIUS_PX)
-        one = np.moveaxis(np.pad(summed, padding), axis, 0)
-        # Five by doubling: three sums instead of four, and each over the whole row of pixels.
-        two = one[:-1] + one[1:]
-        four = two[:-2] + two[2:]
-        summed = np.moveaxis(four[:-1] + one[2 * RADIUS_PX :], 0, axis)
-    return summed
+    height, width, bands = pixels.shape
+    side = 2 * RADIUS_PX
+    around = np.zeros((height + side, width + side, bands), np.float32)
+    around[RADIUS_PX:-RADIUS_PX, RADIUS_PX:-RADIUS_PX] = pixels
+    return _sum_of_five(_sum_of_five(around).swapaxes(0, 1)).swapaxes(0, 1)
+
+
+def _sum_of_five(values: Array) -> Array:
+    """Return the sums of five values that follow each other along the first axis."""
+    two = values[:-1] + values[1:]
+    total = two[:-3] + two[2:-1]
+    total += values[2 * RADIUS_PX :]
+    return np.asarray(total)
