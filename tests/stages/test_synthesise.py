@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import rasterio
 
-from decloud_lib.errors import ConfigError, GridMismatchError, NoSampleError, SettingsError
+from decloud_lib.errors import (
+    ConfigError,
+    GridMismatchError,
+    NoSampleError,
+    OutputConflictError,
+    SettingsError,
+)
 from decloud_lib.stages.synthesise import SynthesiseConfig, plan, synthesise
 from tests.stages.test_reconstruct_networks import export
 from tests.unit.reconstruction.scenes import (
@@ -70,6 +76,7 @@ def test_a_plan_tells_and_writes_nothing(scene: Scene, copy: Path, tmp_path: Pat
 def test_the_first_place_is_that_of_the_clearest_date(
     scene: Scene, copy: Path, tmp_path: Path
 ) -> None:
+    """W76: every input counts for no data, the month has two digits, overwrite is heeded."""
     result = synthesise(config_of(scene, copy, tmp_path))
     assert result.output == f"{tmp_path}/monthly_synthesis_s2_202006.tif"
     days = (3.0, 3.0, 3.0, 9.0, -4.0, -12.0)
@@ -82,6 +89,9 @@ def test_the_first_place_is_that_of_the_clearest_date(
         assert image.tags()["DECLOUD_MONTH"] == "2020-06"
         assert image.tags()["DECLOUD_IL_S2"].split(",")[0] == scene.s2[3.0].name
     assert synthesise(config_of(scene, copy, tmp_path)).reused
+    with pytest.raises(OutputConflictError, match="max_nodata"):
+        synthesise(config_of(scene, copy, tmp_path, max_nodata=0.5))
+    assert not synthesise(config_of(scene, copy, tmp_path, max_nodata=0.5, overwrite=True)).reused
 
 
 def test_a_text_file_lists_the_images(scene: Scene, copy: Path, tmp_path: Path) -> None:
@@ -115,6 +125,7 @@ def test_the_monthly_networks_leave_no_seams(
 
 
 def test_wrong_input_is_told(scene: Scene, copy: Path, tmp_path: Path) -> None:
+    """W76: no date that qualifies, and a month that is none, are told."""
     with pytest.raises(NoSampleError, match="no S2 date for 2020-01"):
         synthesise(config_of(scene, copy, tmp_path, month=1))
     with pytest.raises(SettingsError, match="month"):
