@@ -32,7 +32,7 @@ _SLACK = 1.02
 _COMPOSING = 2
 _ROWS_PX = 256
 _UNCOUNTED = 1.05
-_WORKING_MB = {"numpy": 40.0, "tensorflow": 230.0}
+_WORKING_MB = {"numpy": 75.0, "tensorflow": 230.0}
 """What libraries keep while they work, beyond what is counted. Seen at the peak: 0.2 to 0.3 GB of
 1.6 for `crga_os2_david` with windows of 512 px, less than 0.2 of 3.5 for `crga_os2_unet` with
 736 px."""

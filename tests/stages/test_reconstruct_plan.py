@@ -60,7 +60,7 @@ def test_windows_follow_from_the_memory_and_the_image_does_not(
     scene: Scene, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     images = []
-    for limit in (0.36, 2.0):
+    for limit in (0.4, 2.0):
         output = tmp_path / f"{limit}.tif"
         with caplog.at_level(logging.INFO):
             reconstruct(config_of(scene, output, memory_limit=limit))
