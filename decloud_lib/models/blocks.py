@@ -92,7 +92,8 @@ class JoinedConv(keras.layers.Layer):  # type: ignore[misc]
     def call(self, parts: Sequence[KerasTensor]) -> KerasTensor:
         """Return (N, H, W, filters) of tensors of (N, H, W, any)."""
         cuts = list(accumulate(self._channels))[:-1]
-        kernels = ops.split(self.kernel, cuts, axis=2)
+        # TensorFlow takes no empty list of cuts: networks with one image have one part.
+        kernels = ops.split(self.kernel, cuts, axis=2) if cuts else [self.kernel]
         found = [
             ops.conv(part, kernel, padding="same")
             for part, kernel in zip(parts, kernels, strict=True)
