@@ -103,12 +103,13 @@ def memory_of(contract: ModelContract, tiling: Tiling, width: int, load: Load) -
     # The first pass of a fit is made by all readers at once.
     at_once = load.readers * load.dates if kind == "numpy" else load.batch_size
     taken = sum(_bytes(item, mosaic=kind == "numpy") for item in contract.inputs)
-    given = sum(4 * len(item.bands) / item.factor**2 for item in contract.outputs)
+    rasters = 2 if any(item.scale_tensor for item in contract.outputs) else 1
+    given = rasters * sum(4 * len(item.bands) / item.factor**2 for item in contract.outputs)
     windows = 2 * load.batch_size + load.readers + 1
     waiting = windows * pixels * (taken + given) + load.readers * pixels * _COMPOSING * taken
     if tiling.overlap_px:
         rows = tiling.window_px + 2 * tiling.overlap_px + _ROWS_PX
-        waiting += rows * width * 4 * (len(S2_10M_BANDS) + 1) / 1e6
+        waiting += rasters * rows * width * 4 * (len(S2_10M_BANDS) + 1) / 1e6
     return Memory(
         process=table()["processes"][kind] + _WORKING_MB[kind] + entry["weights_mb"],
         forward=at_once * more * _forward_mb(entry["windows"], side),
