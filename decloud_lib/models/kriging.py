@@ -18,6 +18,8 @@ the mean of a whole ring of pixels around the gap, which fields do not.
 """
 
 import math
+from collections.abc import Sequence
+from itertools import accumulate
 
 import keras
 import numpy as np
@@ -50,64 +52,70 @@ _PRIOR = 0.2
 it; counts as much as `_PRIOR_PX` visible pixels."""
 _FEW_PX = 20.0
 _LARGEST = 6.0
+_WEIGHT = 4
+"""Channel of the advice that changes the weight of a pixel."""
 _TILT, _LOST = 0.25, 0.08
 """What makes the rim count half: mean error of its rings, in units, and share of its pixels that
 are not trusted. On the real series, means are 0.05 to 0.2 where the rim is clean and 0.25 to 0.8
 where it is not."""
 _RIM_DOUBT = 0.95
 _VISIBLE_LIGHT = 3
-_JITTER = 1e-2
+_JITTER = 1e-3
+_PARTS = ("features", "change", "trend", "seen", "trusted", "shown")
 _STRENGTHS = (0.05, 100.0)
 """Smallest and largest variance of the linear part, in units of what is left over."""
 
 
 class Kriging(keras.layers.Layer):  # type: ignore[misc]
-    """Gaussian process regression of the difference from linear interpolation; no weights."""
+    """Gaussian process regression of the difference from linear interpolation; no weights.
+
+    A network may advise it: with learned features beside the given ones, and with the strength and
+    reach of the parts of the kernel. Advice of zeros changes nothing.
+    """
 
     def __init__(self) -> None:
         super().__init__(name="kriging", autocast=False)
 
     def call(
-        self,
-        features: KerasTensor,
-        change: KerasTensor,
-        trend: KerasTensor,
-        seen: KerasTensor,
-        trusted: KerasTensor,
-        shown: KerasTensor,
+        self, known: dict[str, KerasTensor], advice: KerasTensor | None = None
     ) -> dict[str, KerasTensor]:
         """Estimate the difference from linear interpolation at every pixel.
 
         Parameters
         ----------
-        features : (N, H, W, F)
-            Known at every pixel, of any unit.
-        change : (N, H, W, B)
-            Between the dates before and after, reflectance: how large an error may be.
-        trend : (N, H, W, B)
-            A first fit of the difference, reflectance.
-        seen : (N, H, W, B)
-            The difference less the first fit; 0 where not trusted.
-        trusted, shown : (N, H, W, 1) float32
-            1 where the date may be learned from, and where it is not masked.
+        known
+            By name:
+
+            * `features`: (N, H, W, F), known at every pixel, of any unit;
+            * `change`: (N, H, W, B) between the dates before and after, reflectance: how large an
+              error may be;
+            * `trend`: (N, H, W, B) a first fit of the difference, reflectance;
+            * `seen`: (N, H, W, B) the difference less the first fit; 0 where not trusted;
+            * `trusted`, `shown`: (N, H, W, 1) float32, 1 where the date may be learned from, and
+              where it is not masked.
+        advice : (N, H, W, 5 + E), optional
+            Logarithms by which the variances `ALIKE` and `ALIKE_NEARBY`, the distance `REACH_PX`,
+            how unlike features are, and the weight of each pixel are changed: of the former four
+            the means of a block count; and E features.
 
         Returns
         -------
         `predicted`: (N, H, W, B) reflectance, 0 where nothing is visible for a block around;
         `scale`: (N, H, W, B) the absolute error that is left to expect, reflectance; `unknown`:
         (N, H, W, 1), the share of the variance that stays unknown, 0-1; `weight`: (N, H, W, 1), how
-        far the pixel was learned from, 0-1.
+        far the pixel was learned from: 0-1 without advice.
         """
-        height, width = ops.shape(features)[1:3]
-        inside = ops.ones_like(trusted)
-        packed = ops.concatenate([features, change, trend, seen, trusted, shown, inside], axis=-1)
-        bands = seen.shape[-1]
+        height, width = ops.shape(known["features"])[1:3]
+        inside = ops.ones_like(known["trusted"])
+        parts = [*(known[name] for name in _PARTS), inside, *([] if advice is None else [advice])]
+        bands, advised = known["seen"].shape[-1], 0 if advice is None else advice.shape[-1]
+        packed = ops.concatenate(parts, axis=-1)
         rows, cols = _steps(height), _steps(width)
         missing = [(steps + 1) * STEP_PX - side for steps, side in ((rows, height), (cols, width))]
         packed = ops.pad(packed, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)))
         # One row of blocks at a time, which bounds the memory.
-        strips = _overlapping(packed, rows, axis=1)
-        found = ops.map(lambda strip: self._strip(strip, cols, bands), ops.moveaxis(strips, 1, 0))
+        strips = ops.moveaxis(_overlapping(packed, rows, axis=1), 1, 0)
+        found = ops.map(lambda strip: self._strip(strip, cols, (bands, advised)), strips)
         merged = _merged(ops.moveaxis(found, 0, 1), rows, axis=1)[:, :height, :width]
         merged = merged[..., :-1] / merged[..., -1:]
         return {
@@ -117,91 +125,123 @@ class Kriging(keras.layers.Layer):  # type: ignore[misc]
             "weight": merged[..., -1:],
         }
 
-    def _strip(self, strip: KerasTensor, cols: KerasTensor, bands: int) -> KerasTensor:
+    def compute_output_spec(
+        self, known: dict[str, KerasTensor], advice: KerasTensor | None = None
+    ) -> dict[str, KerasTensor]:
+        """Return the shapes of what `call` returns: sizes of images need not be known for them."""
+        del advice
+        bands, one = known["seen"].shape, known["trusted"].shape
+        shapes = {"predicted": bands, "scale": bands, "unknown": one, "weight": one}
+        return {key: KerasTensor(shape, dtype="float32") for key, shape in shapes.items()}
+
+    def _strip(
+        self, strip: KerasTensor, cols: KerasTensor, channels: tuple[int, int]
+    ) -> KerasTensor:
         """Return (N, 64, W, 2 B + 3): what is found of all blocks, faded, and the sum of fading."""
         blocks = ops.moveaxis(_overlapping(strip, cols, axis=2), 2, 1)
         shape = ops.shape(blocks)
         flat = ops.reshape(blocks, (-1, BLOCK_PX, BLOCK_PX, blocks.shape[-1]))
-        found = self._blocks(flat, bands)
+        found = self._blocks(flat, *channels)
         fading = ops.convert_to_tensor(_fading())
         found = ops.concatenate([found * fading, ops.ones_like(found[..., :1]) * fading], axis=-1)
-        found = ops.reshape(found, (shape[0], shape[1], BLOCK_PX, BLOCK_PX, 2 * bands + 3))
+        found = ops.reshape(found, (shape[0], shape[1], BLOCK_PX, BLOCK_PX, found.shape[-1]))
         return _merged(ops.moveaxis(found, 1, 2), cols, axis=2)
 
-    def _blocks(self, packed: KerasTensor, bands: int) -> KerasTensor:
+    def _blocks(self, packed: KerasTensor, bands: int, advised: int) -> KerasTensor:
         """Return (N, 64, 64, 2 B + 2) of blocks, each on its own, in the order of `call`."""
-        width = packed.shape[-1] - 3 * bands - 3
-        features = packed[..., :width]
-        change, trend, seen = (
-            packed[..., width + index * bands : width + (index + 1) * bands] for index in range(3)
-        )
-        trusted, shown, inside = (packed[..., index : index + 1 or None] for index in (-3, -2, -1))
+        width = packed.shape[-1] - 3 * bands - 3 - advised
+        sizes = (width, bands, bands, bands, 1, 1, 1, advised)
+        features, change, trend, seen, trusted, shown, inside, advice = _split(packed, sizes)
         expected = _PRIOR**2 * _mean(ops.square(change), inside)
         unit, weights = trust(seen, trusted, shown, inside, expected)
+        kernel, extra = _kernel_of(advice, inside)
+        if advised:
+            doubt = advice[..., _WEIGHT : _WEIGHT + 1]
+            weights = weights * ops.exp(ops.clip(doubt, -3.0, 2.0))
         size = (-1, BLOCK_PX * BLOCK_PX)
         strengths = _strengths(trend / unit, weights)
-        basis, precision, prior = self._basis(features, inside, strengths)
+        scaled = ops.concatenate([_standardised(features, inside), *extra], axis=-1)
+        basis, prior = _basis(scaled, kernel, strengths)
         weighted = ops.swapaxes(basis * ops.reshape(weights, (*size, 1)), 1, 2)
         difference = ops.clip(seen / unit, -_LARGEST, _LARGEST) + trend / unit
         cross = ops.matmul(weighted, ops.reshape(difference, (*size, bands)))
-        unity = ops.eye(basis.shape[-1])
-        system = ops.matmul(weighted, basis) + NOISE * precision + _JITTER * unity
-        inverse = ops.linalg.solve(system, ops.broadcast_to(unity, ops.shape(system)))
-        found = ops.matmul(basis, ops.matmul(inverse, cross))
-        variance = NOISE * ops.sum(ops.matmul(basis, inverse) * basis, axis=-1, keepdims=True)
+        system = ops.matmul(weighted, basis) + NOISE * ops.eye(basis.shape[-1])
+        root = ops.linalg.cholesky(system)
+        half = ops.linalg.solve_triangular(root, ops.swapaxes(basis, 1, 2), lower=True)
+        found = ops.matmul(
+            ops.swapaxes(half, 1, 2), ops.linalg.solve_triangular(root, cross, lower=True)
+        )
+        variance = NOISE * ops.sum(ops.square(half), axis=1)
         found = ops.reshape(found, (-1, BLOCK_PX, BLOCK_PX, bands)) * unit
         variance = ops.clip(ops.reshape(variance, (-1, BLOCK_PX, BLOCK_PX, 1)), 0.0, prior)
         # A Laplace density of this scale has this variance.
         scale = unit * ops.sqrt((NOISE + variance) / 2.0)
         return ops.concatenate([found, scale, variance / prior, weights], axis=-1)
 
-    def _basis(
-        self, features: KerasTensor, inside: KerasTensor, strengths: KerasTensor
-    ) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
-        """Return what the estimate is a sum of, and what is known of its coefficients before.
 
-        Parameters
-        ----------
-        features, inside
-            See `call`; `inside` is 0 beyond the image.
-        strengths : (N, 1, 2)
-            Variance of the constant and of the linear part, in units of the rest.
+def _kernel_of(advice: KerasTensor, inside: KerasTensor) -> tuple[KerasTensor, list[KerasTensor]]:
+    """Return (N, 1, 4) variances, reach and sharpness of the kernel, and learned features."""
+    constants = ops.convert_to_tensor([[[ALIKE, ALIKE_NEARBY, REACH_PX, 1.0]]], "float32")
+    if not advice.shape[-1]:
+        return constants, []
+    logarithms = ops.clip(_mean(advice[..., :_WEIGHT], inside)[:, 0], -2.0, 2.0)
+    return constants * ops.exp(logarithms), [advice[..., _WEIGHT + 1 :]]
 
-        Returns
-        -------
-        (N, P, K) constant, features, and kernel functions of the landmarks at each pixel; (N, K, K)
-        inverse of the covariance of the coefficients; (N, 64, 64, 1) variance of the sum.
-        """
-        mean = _mean(features, inside)
-        spread = ops.sqrt(_mean(ops.square(features - mean), inside) + 1e-8)
-        scaled = (features - mean) / spread
-        scaled = scaled / math.sqrt(features.shape[-1])
-        first = SPACING_PX // 2
-        chosen = scaled[:, first::SPACING_PX, first::SPACING_PX]
-        pixels, landmarks = (
-            ops.reshape(part, (-1, count, features.shape[-1]))
-            for part, count in ((scaled, BLOCK_PX**2), (chosen, _LANDMARKS**2))
-        )
-        products = ops.matmul(pixels, ops.swapaxes(landmarks, 1, 2))
-        squares = ops.sum(ops.square(pixels), axis=-1, keepdims=True)
-        of_landmarks = ops.sum(ops.square(landmarks), axis=-1)[:, None]
-        unlike = 0.5 * ops.maximum(squares + of_landmarks - 2.0 * products, 0.0)
-        away = ops.convert_to_tensor(_distances()) / REACH_PX
-        kernel = ALIKE * ops.exp(-unlike) + ALIKE_NEARBY * ops.exp(-unlike - away)
-        grid = np.arange(BLOCK_PX**2).reshape(BLOCK_PX, BLOCK_PX)
-        between = ops.take(kernel, grid[first::SPACING_PX, first::SPACING_PX].ravel(), axis=1)
-        linear = ops.concatenate([ops.ones_like(squares), pixels], axis=-1)
-        level, slopes = strengths[..., :1], strengths[..., 1:]
-        before, after = linear.shape[-1], _LANDMARKS**2
-        precision = ops.pad(between, ((0, 0), (before, 0), (before, 0)))
-        free, sloping = (
-            ops.convert_to_tensor(np.diag(np.repeat(parts, [1, before - 1, after])), "float32")
-            for parts in ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0])
-        )
-        precision = precision + free / level + sloping / slopes
-        prior = ALIKE + ALIKE_NEARBY + level + slopes * squares
-        basis = ops.concatenate([linear, kernel], axis=-1)
-        return basis, precision, ops.reshape(prior, (-1, BLOCK_PX, BLOCK_PX, 1))
+
+def _standardised(features: KerasTensor, inside: KerasTensor) -> KerasTensor:
+    """Give features mean 0 and variance 1 over a block; all together weigh as much as one."""
+    mean = _mean(features, inside)
+    spread = ops.sqrt(_mean(ops.square(features - mean), inside) + 1e-8)
+    return (features - mean) / spread / math.sqrt(features.shape[-1])
+
+
+def _basis(
+    scaled: KerasTensor, kernel: KerasTensor, strengths: KerasTensor
+) -> tuple[KerasTensor, KerasTensor]:
+    """Return what the estimate is a sum of; coefficients have variance 1 before anything is seen.
+
+    Parameters
+    ----------
+    scaled : (N, 64, 64, F)
+        Features of about the same spread.
+    kernel : (N or 1, 1, 4)
+        See `_kernel_of`.
+    strengths : (N, 1, 2)
+        Variance of the constant and of the linear part, in units of the rest.
+
+    Returns
+    -------
+    (N, P, K) constant, features, and kernel functions of the landmarks at each pixel, made
+    independent of each other and scaled; (N, 64, 64, 1) variance of the sum.
+    """
+    alike, nearby, reach, sharpness = (kernel[..., index : index + 1] for index in range(4))
+    first = SPACING_PX // 2
+    chosen = scaled[:, first::SPACING_PX, first::SPACING_PX]
+    pixels, landmarks = (
+        ops.reshape(part, (-1, count, scaled.shape[-1]))
+        for part, count in ((scaled, BLOCK_PX**2), (chosen, _LANDMARKS**2))
+    )
+    products = ops.matmul(pixels, ops.swapaxes(landmarks, 1, 2))
+    squares = ops.sum(ops.square(pixels), axis=-1, keepdims=True)
+    of_landmarks = ops.sum(ops.square(landmarks), axis=-1)[:, None]
+    unlike = 0.5 * sharpness * ops.maximum(squares + of_landmarks - 2.0 * products, 0.0)
+    away = ops.convert_to_tensor(_distances()) / reach
+    similar = alike * ops.exp(-unlike) + nearby * ops.exp(-unlike - away)
+    grid = np.arange(BLOCK_PX**2).reshape(BLOCK_PX, BLOCK_PX)
+    between = ops.take(similar, grid[first::SPACING_PX, first::SPACING_PX].ravel(), axis=1)
+    root = ops.linalg.cholesky(between + _JITTER * (alike + nearby) * ops.eye(_LANDMARKS**2))
+    similar = ops.linalg.solve_triangular(root, ops.swapaxes(similar, 1, 2), lower=True)
+    level, slopes = strengths[..., :1], strengths[..., 1:]
+    linear = [ops.sqrt(level) * ops.ones_like(squares), ops.sqrt(slopes) * pixels]
+    basis = ops.concatenate([*linear, ops.swapaxes(similar, 1, 2)], axis=-1)
+    prior = alike + nearby + level + slopes * squares
+    return basis, ops.reshape(prior, (-1, BLOCK_PX, BLOCK_PX, 1))
+
+
+def _split(packed: KerasTensor, sizes: Sequence[int]) -> list[KerasTensor]:
+    """Cut the channels into parts of these sizes."""
+    ends = list(accumulate(sizes))
+    return [packed[..., end - size : end] for end, size in zip(ends, sizes, strict=True)]
 
 
 def _strengths(trend: KerasTensor, weights: KerasTensor) -> KerasTensor:
@@ -256,23 +296,30 @@ def trust(
     return unit, trusted * (1.0 - near * dirt / (1.0 + dirt))
 
 
-def estimate(inputs: dict[str, KerasTensor]) -> tuple[dict[str, KerasTensor], ...]:
-    """Return what `Fitted` and `Kriging` make of raw inputs by key."""
-    fitted = Fitted()(inputs)
-    features = fitted["features"][..., 1:]
-    bands = fitted["seen"].shape[-1]
-    # The features begin with the linear estimate and the differences of the four dates to it.
-    change = features[..., 3 * bands : 4 * bands] - features[..., bands : 2 * bands]
-    trend = (fitted["estimate"] - fitted["linear"]) * fitted["visible"]
-    parts = (features, change, trend, fitted["seen"], fitted["visible"], fitted["shown"])
-    return fitted, Kriging()(*parts)
+def krige(
+    fitted: dict[str, KerasTensor], advice: KerasTensor | None = None
+) -> dict[str, KerasTensor]:
+    """Return what `Kriging` makes of the output of `fitted.Fitted`."""
+    features, bands = fitted["features"][..., 1:], fitted["seen"].shape[-1]
+    known = {
+        "features": features,
+        # They begin with the linear estimate and the differences of the four dates to it.
+        "change": features[..., 3 * bands : 4 * bands] - features[..., bands : 2 * bands],
+        "trend": (fitted["estimate"] - fitted["linear"]) * fitted["visible"],
+        "seen": fitted["seen"],
+        "trusted": fitted["visible"],
+        "shown": fitted["shown"],
+    }
+    found: dict[str, KerasTensor] = Kriging()(known, advice)
+    return found
 
 
 def kriged(spec: ModelSpec) -> keras.Model:
     """Build linear interpolation with the change of the date kriged, and the scale of its error."""
     del spec
     inputs = make_inputs(KEYS)
-    fitted, found = estimate(inputs)
+    fitted = Fitted()(inputs)
+    found = krige(fitted)
     outputs = {TARGET: fitted["linear"] + found["predicted"], f"{TARGET}_scale": found["scale"]}
     return keras.Model(inputs, outputs, name="gapfilling_kriged")
 
@@ -290,7 +337,9 @@ def _mean(
 
 def _steps(side: KerasTensor) -> KerasTensor:
     """Return the number of blocks along a side."""
-    return ops.maximum(-(-side // STEP_PX) - 1, 1)
+    count = -(-side // STEP_PX) - 1
+    # A side that is known stays a number, which some backends need.
+    return max(count, 1) if isinstance(count, int) else ops.maximum(count, 1)
 
 
 def _overlapping(image: KerasTensor, count: KerasTensor, axis: int) -> KerasTensor:

@@ -80,9 +80,16 @@ class ModelDefinition:
     """Keys of a sample that only `simulate` needs, such as the mask of another date."""
     in_context: bool = False
     """Each estimate depends on all of the window, not only on what lies within the reach."""
+    weights: str = ""
+    """File of weights that comes with the package, for the default `ModelSpec`; see `shipped`."""
     aliases: tuple[str, ...] = ()
     source: str = ""
     """Where it is defined; only a definition of the same source takes its place."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Say whether it can be used by its name: nothing to train, or trained already."""
+        return not self.trainable or bool(self.weights)
 
     @property
     def is_measured(self) -> bool:

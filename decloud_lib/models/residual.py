@@ -4,10 +4,14 @@ Three steps, each in the context of the date itself, so that it carries over to 
 never trained on:
 
 1. `fitted.Fitted`: linear interpolation, and which of the visible pixels can be trusted.
-2. `kriging.Kriging`: its correction by a Gaussian process regression on these.
+2. `kriging.Kriging`: its correction by a Gaussian process regression on these. A small network
+   advises it: with features that should count too, how strong and far-reaching the parts of its
+   kernel are, and how far each visible pixel can be learned from.
 3. A U-Net that sees the estimates, the masks, radar, and what is left over where the date is
-   visible, and corrects the rest. Its last layer starts at 0: before training the network equals
-   its start, the first two steps.
+   visible, and corrects the rest.
+
+The last layers of both networks start at 0: before training the whole equals `gapfilling_kriged`.
+Weights that are trained come with the package, see `shipped` and `docs/proof.md`.
 
 All differences are in units of the error of the first fit on the visible pixels of the sample.
 """
@@ -19,9 +23,9 @@ import keras
 from keras import KerasTensor, ops
 
 from decloud_lib.models.blocks import SharedLayers, join
-from decloud_lib.models.fitted import DATES, RADAR_KEYS, usable
+from decloud_lib.models.fitted import DATES, RADAR_KEYS, Fitted, usable
 from decloud_lib.models.keys import GAP_MASK
-from decloud_lib.models.kriging import KEYS, TARGET, estimate
+from decloud_lib.models.kriging import KEYS, TARGET, krige
 from decloud_lib.models.normalise import make_inputs, normalise
 from decloud_lib.models.registry import ModelDefinition, ModelSpec, register
 
@@ -39,6 +43,9 @@ _LARGEST = 6.0
 _FLOOR = 0.003
 """Smallest unit, reflectance: about the noise of the sensor."""
 _PRIOR_PX = 64.0
+_WITHOUT_PROOF = 0.25
+"""Share of the correction that is made where nothing is visible: all of it is better on average,
+and worse than interpolation on a quarter of the dates, see `docs/proof.md`."""
 
 
 class Context(keras.layers.Layer):  # type: ignore[misc]
@@ -48,33 +55,24 @@ class Context(keras.layers.Layer):  # type: ignore[misc]
         super().__init__(name="context", autocast=False)
 
     def call(
-        self,
-        inputs: dict[str, KerasTensor],
-        fitted: dict[str, KerasTensor],
-        kriged: dict[str, KerasTensor],
+        self, inputs: dict[str, KerasTensor], fitted: dict[str, KerasTensor]
     ) -> dict[str, KerasTensor]:
-        """Return `unit` (N, 1, 1, B), `about` each pixel, what is `left` where it is `visible`."""
+        """Return `unit` (N, 1, 1, B), and (N, H, W, C) `about` each pixel."""
         scaled = normalise(inputs)
-        visible, seen = kriged["weight"], fitted["seen"]
-        # Of the estimate by the ridge regression, which `seen` refers to.
-        predicted = kriged["predicted"] + fitted["linear"] - fitted["estimate"]
-        features = fitted["features"]
+        visible, seen, linear = fitted["visible"], fitted["seen"], fitted["linear"]
+        features, width = fitted["features"][..., 1:], seen.shape[-1]
+        differences = features[..., width : 5 * width]
+        means = features[..., 5 * width : 10 * width]
         # Where little is visible, the change between the dates says how large an error may be.
-        change = features[..., 5:9] - features[..., 13:17]
+        change = differences[..., 2 * width : 3 * width] - differences[..., :width]
         prior = 0.04 * ops.mean(ops.square(change), axis=(1, 2), keepdims=True)
-        squares = (
-            ops.sum(ops.square(seen) * visible, axis=(1, 2), keepdims=True) + _PRIOR_PX * prior
-        )
-        count = ops.sum(visible, axis=(1, 2), keepdims=True) + _PRIOR_PX
-        unit = ops.sqrt(squares / count) + _FLOOR
-        linear = fitted["linear"]
+        unit = ops.sqrt(_mean_square(seen, visible, prior)) + _FLOOR
+        unfitted = (seen + fitted["estimate"] - linear) * visible
+        before = ops.sqrt(_mean_square(unfitted, visible, prior)) + _FLOOR
         level = ops.mean(linear, axis=(1, 2), keepdims=True)
         spread = ops.std(linear, axis=(1, 2), keepdims=True) + 0.01
         known = [ops.cast(usable(scaled, name), "float32") for name in DATES if name != "t"]
         radar = [scaled[key] for key in RADAR_KEYS]
-        width = unit.shape[-1]
-        differences = features[..., 1 + width : 1 + 5 * width]
-        means = features[..., 1 + 5 * width : 1 + 10 * width]
         repeated = ops.tile(unit, (1, 1, 1, 4))
         flat = ops.ones_like(visible)
         when = [
@@ -93,41 +91,77 @@ class Context(keras.layers.Layer):  # type: ignore[misc]
             (means[..., :width] - level) / spread,
             _squashed(means[..., width:] / repeated),
             _squashed((fitted["estimate"] - linear) / unit),
-            _squashed(predicted / unit),
-            kriged["unknown"],
             fitted["shown"] - visible,
-            features[..., 1 + 10 * width :] * 20.0,
+            visible,
+            features[..., 10 * width :] * 20.0,
             *(8.0 * ops.where(part > 0.0, part - 0.6, 0.0) for part in radar),
             *known,
             *when,
             flat * ops.log(unit / 0.02),
+            flat * ops.log(before / unit),
             flat * ops.mean(visible, axis=(1, 2), keepdims=True),
         ]
-        return {
-            "unit": unit,
-            "about": ops.concatenate(about, axis=-1),
-            "left": _squashed((seen - predicted) / unit) * visible,
-            "visible": visible,
-        }
+        return {"unit": unit, "about": ops.concatenate(about, axis=-1)}
+
+
+class LeftOver(keras.layers.Layer):  # type: ignore[misc]
+    """What kriging estimates, and what it leaves over where the date is visible, in units."""
+
+    def __init__(self) -> None:
+        super().__init__(name="left_over", autocast=False)
+
+    def call(
+        self,
+        unit: KerasTensor,
+        fitted: dict[str, KerasTensor],
+        kriged: dict[str, KerasTensor],
+    ) -> dict[str, KerasTensor]:
+        """Return (N, H, W, C) `kriged`, and (N, H, W, B) `left` where it is `visible`."""
+        visible = kriged["weight"]
+        # Of the estimate by the ridge regression, which `seen` refers to.
+        predicted = kriged["predicted"] + fitted["linear"] - fitted["estimate"]
+        scale = ops.log(kriged["scale"] / unit)
+        known = [_squashed(predicted / unit), scale, kriged["unknown"]]
+        left = _squashed((fitted["seen"] - predicted) / unit) * visible
+        return {"kriged": ops.concatenate(known, axis=-1), "left": left, "visible": visible}
 
 
 def residual(spec: ModelSpec) -> keras.Model:
     """Build the network; `spec.width` channels at full resolution."""
     inputs = make_inputs(KEYS)
-    fitted, kriged = estimate(inputs)
-    context = Context()(inputs, fitted, kriged)
-    last = corrections(context, spec.width)
+    fitted = Fitted()(inputs)
+    context = Context()(inputs, fitted)
+    layers = SharedLayers("he_normal")
+    kriged = krige(fitted, advice(layers, context["about"], spec.width))
+    left = LeftOver()(context["unit"], fitted, kriged)
+    last = corrections(layers, {"about": context["about"], **left}, spec.width)
     bands = kriged["scale"].shape[-1]
     # In units of the sample; 0 before training.
-    corrected = fitted["linear"] + kriged["predicted"] + context["unit"] * last[..., :bands]
+    correction = context["unit"] * last[..., :bands] * assurance(kriged["weight"])
+    corrected = fitted["linear"] + kriged["predicted"] + correction
     scale = kriged["scale"] * ops.exp(ops.clip(last[..., bands:], -_LARGEST, _LARGEST))
     return keras.Model(inputs, {TARGET: corrected, f"{TARGET}_scale": scale}, name="residual")
 
 
-def corrections(context: Tensors, width: int) -> KerasTensor:
-    """Build the U-Net, from what `Context` gives to what `Corrected` takes."""
-    layers = SharedLayers("he_normal")
-    about, left, visible = (context[name] for name in ("about", "left", "visible"))
+def assurance(visible: KerasTensor) -> KerasTensor:
+    """Return (N, 1, 1, 1): the share of a correction that is made, by what is visible."""
+    count = ops.sum(visible, axis=(1, 2), keepdims=True)
+    return (count + _WITHOUT_PROOF * _PRIOR_PX) / (count + _PRIOR_PX)
+
+
+def advice(layers: SharedLayers, about: KerasTensor, width: int) -> KerasTensor:
+    """Build what advises kriging, (N, H, W, 5 + `width`), see `kriging.Kriging`; 0 at first."""
+    pixel = layers.conv("advice_1", 4 * width, 1, activation="gelu")(about)
+    around = layers.conv("advice_2", 2 * width, 3, activation="gelu")(pixel)
+    return keras.layers.Conv2D(5 + width, 1, kernel_initializer="zeros", name="advice")(
+        join([around, pixel])
+    )
+
+
+def corrections(layers: SharedLayers, context: Tensors, width: int) -> KerasTensor:
+    """Build the U-Net, from what `Context` and `LeftOver` give to corrections and scales."""
+    left, visible = context["left"], context["visible"]
+    about = join([context["about"], context["kriged"]])
     pixel = layers.conv("pixel_1", 4 * width, 1, activation="gelu")(about)
     pixel = layers.conv("pixel_2", 2 * width, 1, activation="gelu")(pixel)
     nearby = Nearby()(left, visible)
@@ -161,6 +195,11 @@ class Nearby(keras.layers.Layer):  # type: ignore[misc]
             )
             means.append(total / (count + _NEARBY_PRIOR))
         return ops.concatenate(means, axis=-1)
+
+
+def _mean_square(values: KerasTensor, weights: KerasTensor, prior: KerasTensor) -> KerasTensor:
+    total = ops.sum(ops.square(values) * weights, axis=(1, 2), keepdims=True) + _PRIOR_PX * prior
+    return total / (ops.sum(weights, axis=(1, 2), keepdims=True) + _PRIOR_PX)
 
 
 def _squashed(values: KerasTensor) -> KerasTensor:
@@ -208,5 +247,6 @@ register(
         loss=loss,
         simulate=simulate,
         simulation_keys=(GAP_MASK,),
+        weights="residual.npz",
     )
 )

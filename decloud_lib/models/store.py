@@ -16,7 +16,7 @@ import tensorflow as tf
 from keras import ops
 
 from decloud_lib.bands import S2_SCALE
-from decloud_lib.errors import ModelFolderError, ShapeError
+from decloud_lib.errors import ConfigError, ModelFolderError, ShapeError
 from decloud_lib.models.contract import ModelContract, read_contract, write_contract
 from decloud_lib.models.foreign import SERVE, open_graph, serving
 from decloud_lib.models.keys import canonical
@@ -92,9 +92,35 @@ class ServedModel:
 
 
 def serve_definition(definition: ModelDefinition, spec: ModelSpec | None = None) -> ServedModel:
-    """Build a model and make it usable without a folder (deterministic models)."""
+    """Build a model as it is before training, and make it usable without a folder."""
     spec = spec or ModelSpec()
     return serve_network(definition.build(spec), definition.contract(spec))
+
+
+def serve_by_name(definition: ModelDefinition, option: str = "--savedmodel") -> ServedModel:
+    """Make a model usable that needs no folder: it has no weights, or the package brings them.
+
+    Parameters
+    ----------
+    definition
+        The model.
+    option
+        What takes the folder of another model, for the message.
+
+    Raises
+    ------
+    ConfigError
+        The model must be trained first.
+    """
+    from decloud_lib.models.shipped import load_weights
+
+    if not definition.is_ready:
+        raise ConfigError(f"model {definition.name} has weights: give its model folder in {option}")
+    spec = ModelSpec()
+    model = definition.build(spec)
+    if definition.trainable:
+        load_weights(model, definition)
+    return serve_network(model, definition.contract(spec))
 
 
 def serve_network(model: keras.Model, contract: ModelContract) -> ServedModel:

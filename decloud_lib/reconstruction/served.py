@@ -15,14 +15,14 @@ from decloud_lib.reconstruction.closed_form import CONTRACTS
 
 logger = logging.getLogger(__name__)
 
-#: Networks without weights, by name: there is nothing that a folder would have to hold.
-BUILT = ("gapfilling_kriged",)
+#: Networks that need no folder, by name: without weights, or with those of the package.
+BUILT = ("gapfilling_kriged", "residual")
 
 
 class ModelInUse:
     """A model folder; loads the network once, when it is first asked for.
 
-    Models without weights need no folder: `linear_gap_filling` and others are known by name.
+    Some models need no folder: `linear_gap_filling` and others are known by name.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ def _contract(name: str) -> ModelContract:
 def _built(name: str) -> ReadyModel:
     from decloud_lib.models import registry
     from decloud_lib.models.devices import check_gpus
-    from decloud_lib.models.store import serve_definition
+    from decloud_lib.models.store import serve_by_name
 
     check_gpus()
-    return serve_definition(registry.get(name))
+    return serve_by_name(registry.get(name))

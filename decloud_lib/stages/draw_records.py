@@ -143,18 +143,13 @@ def _draw(
 
 @contextmanager
 def _model(config: DrawRecordsConfig) -> "Iterator[ServedModel]":
-    from decloud_lib.models.store import load_model, serve_definition
+    from decloud_lib.models.store import load_model, serve_by_name
 
     if config.savedmodel is not None:
         with tracking.model_folder(config.savedmodel) as folder:
             yield load_model(folder)
         return
-    definition = registry.get(str(config.model))
-    if definition.trainable:
-        raise ConfigError(
-            f"model {definition.name} has weights: give its model folder with --savedmodel"
-        )
-    yield serve_definition(definition)
+    yield serve_by_name(registry.get(str(config.model)))
 
 
 def _folder_of(uri: str) -> str:

@@ -212,15 +212,11 @@ def _load(
     sets: "list[RecordSet]",
 ) -> "dict[str, Estimator]":
     """Return the scored model first, then the others; each fits all the records."""
-    from decloud_lib.models.store import load_model, serve_definition
+    from decloud_lib.models.store import load_model, serve_by_name
 
     models: dict[str, Estimator] = {name: load_model(folder) for name, folder in folders.items()}
     for name, definition in definitions.items():
-        if definition.trainable:
-            raise ConfigError(
-                f"model {definition.name} has weights: score its model folder with --savedmodel"
-            )
-        models[name] = serve_definition(definition)
+        models[name] = serve_by_name(definition)
     models = {NETWORK: models.pop(NETWORK), **models}
     if config.savedmodel is not None and config.model is not None:
         found, wanted = models[NETWORK].contract, registry.get(config.model)

@@ -211,14 +211,11 @@ def _load(
     names: Sequence[str], folders: Mapping[str, Path], series: "Series", case: HiddenDate
 ) -> "dict[str, Estimator]":
     """Return the models by name, each checked on the first date."""
-    from decloud_lib.models.store import load_model, serve_definition
+    from decloud_lib.models.store import load_model, serve_by_name
 
     models: dict[str, Estimator] = {}
     for name in names:
-        definition = registry.get(name)
-        if definition.trainable:
-            raise ConfigError(f"model {name} has weights: give its model folder in --savedmodels")
-        models[name] = serve_definition(definition)
+        models[name] = serve_by_name(registry.get(name), "--savedmodels")
     for uri, folder in folders.items():
         name = storage.name_of(uri)
         if name in models:

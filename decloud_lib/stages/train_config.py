@@ -121,7 +121,8 @@ class TrainConfig(StageConfig):
     load_ckpt_dir: str | None = Field(
         default=None,
         description="Begin from the weights and the optimiser of another training: its checkpoint "
-        "folder, or one of the files in it; with --save-best from its best weights.",
+        "folder, or one of the files in it; with --save-best from its best weights. `shipped`: "
+        "from the weights that come with the package, for `residual`.",
     )
     save_best: bool = Field(
         default=False,

@@ -88,6 +88,7 @@ def plan_job(config: TrainConfig) -> Job:
         An unknown model, records that do not fit it, or settings that need another machine.
     """
     from decloud_lib.learning.record_sets import find_record_sets
+    from decloud_lib.models import shipped
     from decloud_lib.models.checkpoint import find_state
     from decloud_lib.models.devices import gpus, open_strategy
 
@@ -123,7 +124,7 @@ def plan_job(config: TrainConfig) -> Job:
     entries = [entry for item in sets for entry in item.entries]
     code, _ = registry.split_name(config.model)
     files = [str(code)] if code is not None else []
-    if config.load_ckpt_dir is not None:
+    if config.load_ckpt_dir not in (None, shipped.NAME):
         files.append(find_state(config.load_ckpt_dir))
     entries += [entry for file in files if (entry := storage.stat(file)) is not None]
     planned = manifest.plan("train", config, entries)
@@ -184,8 +185,13 @@ def load_weights(trainer: "Trainer", job: Job, uri: str) -> None:
     ConfigError
         It is no state, or that of another model.
     """
+    from decloud_lib.models import shipped
     from decloud_lib.models.checkpoint import find_state, read_best
 
+    if uri == shipped.NAME:
+        trainer.begin_from(list(shipped.read_weights(job.definition).values()))
+        logger.info("weights of %s that come with the package", job.definition.name)
+        return
     found = find_state(uri)
     saved = read_best(found)
     if saved.progress.model != job.definition.name:

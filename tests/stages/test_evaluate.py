@@ -100,7 +100,7 @@ def test_records_without_a_key_are_refused(
 @pytest.mark.parametrize("model", ["crga_os2_david"])
 def test_a_network_cannot_be_scored_by_its_name(records: Path, model: str) -> None:
     config = EvaluateConfig(test_records=(str(records),), model=model, output="scores")
-    with pytest.raises(ConfigError, match="score its model folder"):
+    with pytest.raises(ConfigError, match="give its model folder in --savedmodel"):
         evaluate(config)
 
 

@@ -100,7 +100,7 @@ def test_a_network_is_scored_beside_the_models(tiles: str, tmp_path: Path) -> No
     [
         ({"protocols": ("p3",)}, "no protocol 'p3'; known: hidden, partly-hidden"),
         ({"tile": "T31UDS"}, "tile T31UDS; it holds T31TCJ"),
-        ({"models": ("linear_gap_filling", "residual")}, "residual has weights"),
+        ({"models": ("linear_gap_filling", "crga_os2_david")}, "crga_os2_david has weights"),
         ({"window": (0, 0, 1024, 64)}, "at most 512 px a side"),
     ],
 )

@@ -23,7 +23,15 @@ def run(
     """Return what the layer finds, as arrays; masks are (H, W)."""
     mask = trusted[None, ..., None].astype("float32")
     masked = mask if shown is None else shown[None, ..., None].astype("float32")
-    found = Kriging()(features, change, 0.0 * change, change * mask, mask, masked)
+    known = {
+        "features": features,
+        "change": change,
+        "trend": 0.0 * change,
+        "seen": change * mask,
+        "trusted": mask,
+        "shown": masked,
+    }
+    found = Kriging()(known)
     return {key: np.asarray(value) for key, value in found.items()}
 
 

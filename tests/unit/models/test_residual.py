@@ -3,9 +3,11 @@ import pytest
 
 from decloud_lib.arrays.fitting import fill_gap
 from decloud_lib.arrays.temporal import find_neighbours
+from decloud_lib.errors import ConfigError
 from decloud_lib.models import registry
 from decloud_lib.models.registry import ModelSpec
-from decloud_lib.models.store import ServedModel, serve_definition
+from decloud_lib.models.shipped import load_weights
+from decloud_lib.models.store import ServedModel, serve_by_name, serve_definition
 from decloud_lib.types import Array
 from tests.unit.models.five_dates import five_dates, some_hidden
 
@@ -97,6 +99,33 @@ def test_the_network_begins_with_a_better_estimate_than_the_fit(
         assert scale.shape == found["s2_estim"].shape
         assert 0.001 <= scale.min() <= scale.max() < 0.2
     assert np.mean(gains) > 0.3
+
+
+def test_the_weights_of_the_package_lower_the_error_and_know_its_size(
+    untrained: ServedModel,
+) -> None:
+    trained = serve_by_name(registry.get("residual"))
+    gains, inside = [], []
+    for seed in (1, 2, 3):
+        hidden = some_hidden(seed)
+        inputs, truth = five_dates(seed, hidden)
+        before, found = untrained.predict(inputs), trained.predict(inputs)
+        errors = [np.abs(item["s2_estim"][0] - truth)[hidden] for item in (before, found)]
+        gains.append(10 * np.log10(np.mean(errors[0] ** 2) / np.mean(errors[1] ** 2)))
+        scale = found["s2_estim_scale"][0][hidden]
+        inside.append(np.mean(errors[1] <= -np.log(0.1) * scale))
+    assert np.mean(gains) > 0.0
+    assert 0.8 < np.mean(inside) < 0.99
+
+
+def test_the_weights_of_the_package_fit_the_default_size_only() -> None:
+    definition = registry.get("residual")
+    with pytest.raises(ConfigError, match="leave --width at its default"):
+        load_weights(definition.build(ModelSpec(width=8)), definition)
+    with pytest.raises(ConfigError, match="crga_os2_david: no weights come with the package"):
+        load_weights(definition.build(ModelSpec()), registry.get("crga_os2_david"))
+    with pytest.raises(ConfigError, match="give its model folder in --savedmodel"):
+        serve_by_name(registry.get("crga_os2_david"))
 
 
 def test_what_is_hidden_has_no_influence() -> None:
