@@ -113,9 +113,15 @@ class Kriging(keras.layers.Layer):  # type: ignore[misc]
         rows, cols = _steps(height), _steps(width)
         missing = [(steps + 1) * STEP_PX - side for steps, side in ((rows, height), (cols, width))]
         packed = ops.pad(packed, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)))
-        # One row of blocks at a time, which bounds the memory.
         strips = ops.moveaxis(_overlapping(packed, rows, axis=1), 1, 0)
-        found = ops.map(lambda strip: self._strip(strip, cols, (bands, advised)), strips)
+
+        def next_strip(_: KerasTensor, strip: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
+            found = self._strip(strip, cols, (bands, advised))
+            return found, found
+
+        # One row of blocks after the other, which bounds the memory: `map` begins ten at once.
+        first = ops.zeros_like(strips[0, ..., :1]) * ops.ones((2 * bands + 3,))
+        found = ops.scan(next_strip, first, strips)[1]
         merged = _merged(ops.moveaxis(found, 0, 1), rows, axis=1)[:, :height, :width]
         merged = merged[..., :-1] / merged[..., -1:]
         return {
