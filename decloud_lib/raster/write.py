@@ -64,6 +64,8 @@ class RasterWriter:
         """Bytes of the finished file; known after the context."""
         self.sha256 = ""
         """Of the finished file, where it was asked for; known after the context."""
+        self.etag = ""
+        """Of the file in its place, see `storage.Entry`; empty on S3, which makes its own."""
 
     def write(self, window: Window, pixels: Array) -> None:
         """Write a window; fastest from top to bottom and aligned to blocks.
@@ -138,6 +140,9 @@ def create_raster(
         if checksum:
             with path.open("rb") as file:
                 writer.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        if not storage.is_s3(uri) and (staged := storage.stat(str(path))) is not None:
+            # Moving a file to its place keeps its size and its time.
+            writer.etag = staged.etag
 
 
 def write_raster(

@@ -79,7 +79,7 @@ def make(model: ModelInUse, job: Job, planned: manifest.Manifest) -> list[str]:
         how = replace(how, taps={"image": after}, watch=watch)
     tags = {**model_tags(model), **job.tags}
     written = render(model, job.sources, (job.grid, job.extent), rasters, how, tags)
-    placed = {item.raster.uri: storage.stat(item.raster.uri) for item in written}
+    placed = {item.raster.uri: item.etag for item in written}
     scene, outputs = job.scene, list(placed)
     with _alone(beside(job.wanted.image, ".claim")):
         _check_ours(placed)
@@ -124,9 +124,10 @@ def _alone(claim: str) -> Iterator[None]:
         storage.delete(claim)
 
 
-def _check_ours(placed: Mapping[str, storage.Entry | None]) -> None:
-    for uri, entry in placed.items():
-        if storage.stat(uri) != entry:
+def _check_ours(placed: Mapping[str, str]) -> None:
+    for uri, etag in placed.items():
+        found = storage.stat(uri)
+        if found is None or found.etag != etag:
             raise OutputConflictError(
                 f"{uri}: another process has written it in the meantime; its image stays, and this "
                 "one is dropped: let one process make an image"

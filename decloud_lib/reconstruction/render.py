@@ -102,6 +102,8 @@ class Written:
     size: int
     """Bytes."""
     sha256: str
+    etag: str
+    """Of the file as this process put it there."""
 
 
 def tiling_of(
@@ -214,7 +216,13 @@ def render(
         ]
         with how.turns.take(estimator, len(batches)) as ours:
             stream.run(readers, ours, targets, batches, how.tiling)
-    return [Written(raster, own, writer.size, writer.sha256) for raster, own, writer in writers]
+    return [_placed(*item) for item in writers]
+
+
+def _placed(raster: OutputRaster, grid: Grid, writer: RasterWriter) -> Written:
+    found = None if writer.etag else storage.stat(raster.uri)
+    etag = found.etag if found else writer.etag
+    return Written(raster, grid, writer.size, writer.sha256, etag)
 
 
 def _mixed(
