@@ -158,7 +158,7 @@ class Kriging(keras.layers.Layer):  # type: ignore[misc]
         width = packed.shape[-1] - 3 * bands - 3 - advised
         sizes = (width, bands, bands, bands, 1, 1, 1, advised)
         features, change, trend, seen, trusted, shown, inside, advice = _split(packed, sizes)
-        expected = _PRIOR**2 * _mean(ops.square(change), inside)
+        expected = _PRIOR**2 * weighted_mean(ops.square(change), inside)
         unit, weights = trust(seen, trusted, shown, inside, expected)
         kernel, extra = _kernel_of(advice, inside)
         if advised:
@@ -190,14 +190,14 @@ def _kernel_of(advice: KerasTensor, inside: KerasTensor) -> tuple[KerasTensor, l
     constants = ops.convert_to_tensor([[[ALIKE, ALIKE_NEARBY, REACH_PX, 1.0]]], "float32")
     if not advice.shape[-1]:
         return constants, []
-    logarithms = ops.clip(_mean(advice[..., :_WEIGHT], inside)[:, 0], -2.0, 2.0)
+    logarithms = ops.clip(weighted_mean(advice[..., :_WEIGHT], inside)[:, 0], -2.0, 2.0)
     return constants * ops.exp(logarithms), [advice[..., _WEIGHT + 1 :]]
 
 
 def _standardised(features: KerasTensor, inside: KerasTensor) -> KerasTensor:
     """Give features mean 0 and variance 1 over a block; all together weigh as much as one."""
-    mean = _mean(features, inside)
-    spread = ops.sqrt(_mean(ops.square(features - mean), inside) + 1e-8)
+    mean = weighted_mean(features, inside)
+    spread = ops.sqrt(weighted_mean(ops.square(features - mean), inside) + 1e-8)
     return (features - mean) / spread / math.sqrt(features.shape[-1])
 
 
@@ -256,8 +256,8 @@ def _strengths(trend: KerasTensor, weights: KerasTensor) -> KerasTensor:
     A constant that is held back would be made up of the other parts, and be lost away from the
     visible pixels.
     """
-    level = _mean(trend, weights, _PRIOR_PX)
-    slope = _mean(ops.square(trend - level), weights, _PRIOR_PX)
+    level = weighted_mean(trend, weights, _PRIOR_PX)
+    slope = weighted_mean(ops.square(trend - level), weights, _PRIOR_PX)
     parts = [4.0 * ops.square(level) + _STRENGTHS[0], ops.clip(slope, *_STRENGTHS)]
     return ops.concatenate([ops.mean(part[:, 0], axis=-1, keepdims=True) for part in parts], -1)
 
@@ -288,16 +288,16 @@ def trust(
     near = ops.max_pool(gap, 2 * RIM_PX + 1, 1, "same")
     # Among scattered clouds there is nothing but rim.
     sure = trusted * (1.0 - _RIM_DOUBT * near)
-    unit = ops.sqrt(_mean(ops.square(seen), sure, _PRIOR_PX, expected)) + _FLOOR
+    unit = ops.sqrt(weighted_mean(ops.square(seen), sure, _PRIOR_PX, expected)) + _FLOOR
     light = ops.mean((seen / unit)[..., :_VISIBLE_LIGHT], axis=-1, keepdims=True)
     tilts, reached = [], gap
     for _ in range(RIM_PX):
         wider = ops.max_pool(reached, 3, 1, "same")
-        tilts.append(ops.square(_mean(light, (wider - reached) * trusted, _FEW_PX)))
+        tilts.append(ops.square(weighted_mean(light, (wider - reached) * trusted, _FEW_PX)))
         reached = wider
     tilt = ops.sqrt(sum(tilts[1:], tilts[0]) / RIM_PX)
     rim = near * shown * inside
-    lost = 1.0 - _mean(trusted, rim, _FEW_PX, 1.0)
+    lost = 1.0 - weighted_mean(trusted, rim, _FEW_PX, 1.0)
     dirt = ops.power(tilt / _TILT + lost / _LOST, 6.0)
     return unit, trusted * (1.0 - near * dirt / (1.0 + dirt))
 
@@ -330,7 +330,7 @@ def kriged(spec: ModelSpec) -> keras.Model:
     return keras.Model(inputs, outputs, name="gapfilling_kriged")
 
 
-def _mean(
+def weighted_mean(
     values: KerasTensor,
     weights: KerasTensor,
     prior_px: float = 1e-6,

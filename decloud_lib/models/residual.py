@@ -25,7 +25,7 @@ from keras import KerasTensor, ops
 from decloud_lib.models.blocks import SharedLayers, join
 from decloud_lib.models.fitted import DATES, RADAR_KEYS, Fitted, usable
 from decloud_lib.models.keys import GAP_MASK
-from decloud_lib.models.kriging import KEYS, TARGET, krige
+from decloud_lib.models.kriging import KEYS, TARGET, krige, weighted_mean
 from decloud_lib.models.normalise import make_inputs, normalise
 from decloud_lib.models.registry import ModelDefinition, ModelSpec, register
 
@@ -66,9 +66,10 @@ class Context(keras.layers.Layer):  # type: ignore[misc]
         # Where little is visible, the change between the dates says how large an error may be.
         change = differences[..., 2 * width : 3 * width] - differences[..., :width]
         prior = 0.04 * ops.mean(ops.square(change), axis=(1, 2), keepdims=True)
-        unit = ops.sqrt(_mean_square(seen, visible, prior)) + _FLOOR
+        unit = ops.sqrt(weighted_mean(ops.square(seen), visible, _PRIOR_PX, prior)) + _FLOOR
         unfitted = (seen + fitted["estimate"] - linear) * visible
-        before = ops.sqrt(_mean_square(unfitted, visible, prior)) + _FLOOR
+        squares = weighted_mean(ops.square(unfitted), visible, _PRIOR_PX, prior)
+        before = ops.sqrt(squares) + _FLOOR
         level = ops.mean(linear, axis=(1, 2), keepdims=True)
         spread = ops.std(linear, axis=(1, 2), keepdims=True) + 0.01
         known = [ops.cast(usable(scaled, name), "float32") for name in DATES if name != "t"]
@@ -195,11 +196,6 @@ class Nearby(keras.layers.Layer):  # type: ignore[misc]
             )
             means.append(total / (count + _NEARBY_PRIOR))
         return ops.concatenate(means, axis=-1)
-
-
-def _mean_square(values: KerasTensor, weights: KerasTensor, prior: KerasTensor) -> KerasTensor:
-    total = ops.sum(ops.square(values) * weights, axis=(1, 2), keepdims=True) + _PRIOR_PX * prior
-    return total / (ops.sum(weights, axis=(1, 2), keepdims=True) + _PRIOR_PX)
 
 
 def _squashed(values: KerasTensor) -> KerasTensor:
