@@ -8,7 +8,8 @@ import ast
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -90,9 +91,9 @@ def code_part(model: str, package: Path = _PACKAGE) -> Part:
             path.relative_to(package).as_posix()
             for path in _closure(_defining(name, package), package)
         }
-    digests = {item: _digest(package / item) for item in sorted(items)}
+    digests = {item: _source(package / item).digest for item in sorted(items)}
     if own_file is not None:
-        digests[own_file.name] = _digest(own_file)
+        digests[own_file.name] = _source(own_file).digest
     return Part(items=digests)
 
 
@@ -129,7 +130,7 @@ def _closure(roots: Iterable[Path], package: Path) -> set[Path]:
         if path in seen or _carries(path, package):
             continue
         seen.add(path)
-        waiting += (found for name in _imports(path) if (found := _file_of(name, package)))
+        waiting += (found for name in _source(path).imports if (found := _file_of(name, package)))
     return seen
 
 
@@ -141,30 +142,42 @@ def _carries(path: Path, package: Path) -> bool:
 def _defining(model: str, package: Path) -> list[Path]:
     """Return the modules that name a model in their code; all of them for a name of elsewhere."""
     modules = sorted((package / "models").glob("*.py"))
-    naming = [path for path in modules if model in _texts(path)]
+    naming = [path for path in modules if model in _source(path).texts]
     return naming or modules
 
 
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What one source file says."""
+
+    imports: tuple[str, ...]
+    """Modules, and what is taken from them: `package.module`, `package.module.name`."""
+    texts: frozenset[str]
+    """Literal texts."""
+    digest: str
+    """Of the statements, without docstrings."""
+
+
+def _source(path: Path) -> _Source:
+    return _read(path.read_text(encoding="utf-8"))
+
+
 @lru_cache(maxsize=1024)
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-def _imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(_tree(path)):
+def _read(text: str) -> _Source:
+    tree = ast.parse(text)
+    imports: list[str] = []
+    texts: set[str] = set()
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (item.name for item in node.names)
+            imports += (item.name for item in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
-            yield from (f"{node.module}.{item.name}" for item in node.names)
-
-
-def _texts(path: Path) -> set[str]:
-    return {
-        node.value
-        for node in ast.walk(_tree(path))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    }
+            imports.append(node.module)
+            imports += (f"{node.module}.{item.name}" for item in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            texts.add(node.value)
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [part for part in node.body if not _is_text(part)]
+    return _Source(tuple(imports), frozenset(texts), digest_of(ast.dump(tree).encode()))
 
 
 def _file_of(module: str, package: Path) -> Path | None:
@@ -174,15 +187,6 @@ def _file_of(module: str, package: Path) -> Path | None:
     place = package.joinpath(*parts)
     found = (place.with_suffix(".py"), place / "__init__.py")
     return next((path for path in found if path.is_file()), None)
-
-
-def _digest(path: Path) -> str:
-    """Return the digest of a file's statements, without docstrings."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            node.body = [part for part in node.body if not _is_text(part)]
-    return digest_of(ast.dump(tree).encode())
 
 
 def _is_text(node: ast.stmt) -> bool:

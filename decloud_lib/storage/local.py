@@ -16,8 +16,9 @@ _PARTIAL = ".partial-"
 
 def list_files(uri: str) -> list[Entry]:
     """List all files below a folder, also through linked folders; sorted by path."""
+    root = Path(uri)
     with os_errors(uri):
-        found = [entry for path in _walk(Path(uri), set()) if (entry := _entry(path)) is not None]
+        found = list(_walk(root, frozenset())) if root.is_dir() else []
     return sorted(found, key=lambda entry: entry.uri)
 
 
@@ -37,7 +38,7 @@ def stat(uri: str) -> Entry | None:
     """Return size and ETag of a file, or None when it is not there."""
     with os_errors(uri):
         path = Path(uri)
-        return _entry(path) if path.is_file() else None
+        return _entry(path, str(path)) if path.is_file() else None
 
 
 def read_bytes(uri: str) -> bytes:
@@ -131,28 +132,34 @@ def appearing(uri: str, *, create_only: bool = False) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
-    if not folder.is_dir():
+def _walk(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Entry]:
+    """Give the files below a folder; asks the system once for each, as there may be a million."""
+    try:
+        status = folder.stat()
+        with os.scandir(folder) as content:
+            items = [item for item in content if not item.name.startswith(_PARTIAL)]
+    except FileNotFoundError:
         return
-    status = folder.stat()
-    if (status.st_dev, status.st_ino) in seen:
+    here = (status.st_dev, status.st_ino)
+    if here in above:
         return
-    for path in _visible(folder):
-        if path.is_dir():
+    start = "" if folder == Path() else f"{str(folder).rstrip('/')}/"
+    for item in items:
+        if item.is_dir():
             # Only the folders above: a folder that is linked twice is listed twice.
-            yield from _walk(path, seen | {(status.st_dev, status.st_ino)})
-        else:
-            yield path
+            yield from _walk(folder / item.name, above | {here})
+        elif (entry := _entry(item, start + item.name)) is not None:
+            yield entry
 
 
 def _visible(folder: Path) -> Iterator[Path]:
     return (path for path in folder.iterdir() if not path.name.startswith(_PARTIAL))
 
 
-def _entry(path: Path) -> Entry | None:
+def _entry(file: "Path | os.DirEntry[str]", uri: str) -> Entry | None:
     try:
-        status = path.stat()
+        status = file.stat()
     except FileNotFoundError:
         # Deleted since the listing, or a link to nothing.
         return None
-    return Entry(str(path), status.st_size, f"{status.st_size:x}-{status.st_mtime_ns:x}")
+    return Entry(uri, status.st_size, f"{status.st_size:x}-{status.st_mtime_ns:x}")

@@ -3,6 +3,7 @@
 import logging
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -21,7 +22,11 @@ from decloud_lib.storage.failures import MissingFileError, code_of, os_errors, s
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
-    from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef, ObjectTypeDef
+    from mypy_boto3_s3.type_defs import (
+        HeadObjectOutputTypeDef,
+        ListObjectsV2OutputTypeDef,
+        ObjectTypeDef,
+    )
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +34,10 @@ SCHEME = "s3://"
 _ONE_REQUEST_BYTES = 8 << 20
 _DELETE_BATCH = 1000
 _READ_ATTEMPTS = 4
+#: Listings of one prefix at the same time.
+_LISTINGS = 8
+#: A prefix that holds more prefixes than this is listed in one go.
+_MOST_PARTS = 64
 #: Answers of servers that do not know conditional writes at all.
 _UNKNOWN = {"501", "NotImplemented", "400", "InvalidArgument", "InvalidRequest"}
 #: What was found out about conditional writes, by AWS variables and bucket.
@@ -49,14 +58,47 @@ def list_files(uri: str) -> list[Entry]:
     """List all objects below a prefix, sorted by URI; the marks of empty folders are left out."""
     bucket, key = split(_folder(uri))
     with _errors(uri):
-        pages = client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
+        page = client().list_objects_v2(Bucket=bucket, Prefix=key)
+        items = _list_in_parts(bucket, key) if page.get("IsTruncated") else page.get("Contents", [])
         found = [
             Entry(f"{SCHEME}{bucket}/{item['Key']}", item["Size"], _etag(item))
-            for page in pages
-            for item in page.get("Contents", [])
+            for item in items
             if not item["Key"].endswith("/")
         ]
     return sorted(found, key=lambda entry: entry.uri)
+
+
+def _list_in_parts(bucket: str, key: str) -> "list[ObjectTypeDef]":
+    """List a long prefix by the prefixes in it, several at once.
+
+    An answer holds a thousand objects, and the next one must wait for it. Prefixes with many others
+    in them, such as one for each product, stay whole.
+    """
+
+    def look(part: str) -> "ListObjectsV2OutputTypeDef":
+        return client().list_objects_v2(Bucket=bucket, Prefix=part, Delimiter="/")
+
+    def all_of(part: str) -> "list[ObjectTypeDef]":
+        pages = client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=part)
+        return [item for page in pages for item in page.get("Contents", [])]
+
+    found: list[ObjectTypeDef] = []
+    whole: list[str] = []
+    parts = [key]
+    with ThreadPoolExecutor(_LISTINGS) as pool:
+        while parts and len(whole) + len(parts) < _LISTINGS:
+            below: list[str] = []
+            for part, page in zip(parts, pool.map(look, parts), strict=True):
+                inner = [item["Prefix"] for item in page.get("CommonPrefixes", [])]
+                if page.get("IsTruncated") or len(inner) > _MOST_PARTS:
+                    whole.append(part)
+                else:
+                    found += page.get("Contents", [])
+                    below += inner
+            parts = below
+        for items in pool.map(all_of, whole + parts):
+            found += items
+    return found
 
 
 def list_children(uri: str) -> list[str]:

@@ -386,6 +386,26 @@ def test_listings_of_several_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert list(folder.parent.iterdir()) == []
 
 
+def test_a_long_listing_holds_each_object_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Above and beside the prefixes that are listed side by side, and where there are too many."""
+    root = tmp_path / "long" / "raw"
+    names = [f"S2/T{tile}/product {number:03}/B2.tif" for tile in "AB" for number in range(100)]
+    names += [f"S1/T{tile}/{number:04}.tif" for tile in "AB" for number in range(500)]
+    names += ["readme", "S1/readme", "S1-more/deep/er/and/deeper", "S2/é +%/x"]
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"1")
+    with serve_folder(tmp_path) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        found = storage.list_files("s3://long/raw")
+    assert [entry.uri for entry in found] == sorted(f"s3://long/raw/{name}" for name in names)
+    assert {entry.size for entry in found} == {1}
+
+
 def check_pages(bucket: str) -> None:
     names = [storage.name_of(entry.uri) for entry in storage.list_files(bucket)]
     assert names == [f"{number:05}" for number in range(1005)]

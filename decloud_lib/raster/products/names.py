@@ -181,7 +181,9 @@ def _matches(product: str) -> tuple[re.Match[str] | None, ...]:
 
 
 def _moment(name: str, text: str) -> datetime:
+    day, clock, milliseconds = text.split("-")
     try:
-        return datetime.strptime(text + "000", "%Y%m%d-%H%M%S-%f").replace(tzinfo=UTC)
+        # Not `strptime`: there may be ten thousand products, and it takes ten times as long.
+        return datetime.fromisoformat(f"{day}T{clock}.{milliseconds}").replace(tzinfo=UTC)
     except ValueError as error:
         raise ProductError(f"{name}: holds an impossible date or time ({error})") from error
