@@ -20,7 +20,8 @@ import numpy as np
 from decloud_lib.arrays.fit_grid import CELL_PX
 from decloud_lib.models.contract import ModelContract
 from decloud_lib.reconstruction import budget
-from decloud_lib.reconstruction.closed_form import CONTRACTS, RegionalFit, closed_form
+from decloud_lib.reconstruction.closed_form import CONTRACTS, closed_form
+from decloud_lib.reconstruction.regional_fit import RegionalFit
 from decloud_lib.types import Array, Window
 
 SIDES_PX = (256, 768)

@@ -8,6 +8,7 @@ import numpy as np
 
 from decloud_lib.arrays import fitting
 from decloud_lib.arrays.fitting import FitSums
+from decloud_lib.arrays.temporal import Neighbours, local_mean
 from decloud_lib.errors import ShapeError
 from decloud_lib.types import Array, Window
 
@@ -87,26 +88,42 @@ class FittedGrid:
 
     def __init__(self, coefficients: Array, cell_px: int) -> None:
         self.coefficients = coefficients
+        self._spread = _by_place(coefficients)
         self._cell_px = cell_px
 
-    def apply(self, features: Array, window: Window) -> Array:
+    def apply(self, neighbours: Neighbours, radar_change: Array, window: Window) -> Array:
         """Return the (H, W, B) float32 correction of the linear estimate in a window.
+
+        Parameters
+        ----------
+        neighbours, radar_change
+            Of the window, see `fitting.fit_features`.
+        window
+            Where it lies; inside the image.
 
         Notes
         -----
-        The corrections of the cells around are mixed instead of their coefficients: it is the same,
-        because a correction is linear in its coefficients, and costs less.
+        A mean of features times coefficients is the mean of their products: averaged are the few
+        products, not the many features.
         """
-        corrected = np.zeros((*features.shape[:2], self.coefficients.shape[-1]), np.float32)
+        plain = fitting.plain_features(neighbours, radar_change)
+        rows = np.ascontiguousarray(np.moveaxis(plain, 2, 1))
         row_weights = self._weights(window.row, window.height, self.coefficients.shape[0])
         col_weights = self._weights(window.col, window.width, self.coefficients.shape[1])
-        for row, down in row_weights.items():
-            rows = _extent(down)
-            for col, across in col_weights.items():
-                cols = _extent(across)
-                part = fitting.apply(features[rows, cols], self.coefficients[row, col])
-                corrected[rows, cols] += part * (down[rows, None] * across[None, cols])[..., None]
-        return corrected
+        products = np.zeros(
+            (window.height, 3 * self.coefficients.shape[3], window.width), np.float32
+        )
+        for col, across in col_weights.items():
+            cols = _extent(across)
+            mixed = sum(
+                down[:, None, None] * self._spread[row, col] for row, down in row_weights.items()
+            )
+            products[..., cols] += np.matmul(mixed, rows[..., cols]) * across[cols]
+        here, local, radar = np.split(np.moveaxis(products, 1, 2), 3, axis=2)
+        if neighbours.found.all():  # as mostly: one mean for both
+            return here + local_mean(local + radar, neighbours.found)
+        everywhere = np.ones_like(neighbours.found)
+        return here + local_mean(local, neighbours.found) + local_mean(radar, everywhere)
 
     def _weights(self, start: int, size: int, cells: int) -> dict[int, Array]:
         """Return the weight of each cell that counts, along one axis of the window."""
@@ -114,6 +131,24 @@ class FittedGrid:
         position = np.clip(position, 0.0, cells - 1)
         near = np.maximum(0.0, 1.0 - np.abs(position[None, :] - np.arange(cells)[:, None]))
         return {cell: near[cell].astype(np.float32) for cell in range(cells) if near[cell].any()}
+
+
+def _by_place(coefficients: Array) -> Array:
+    """Return (rows, cols, 3 B, plain features) float32: what counts at the pixel, as the mean of
+    the estimates around it, and as the mean of radar.
+    """
+    n_bands = coefficients.shape[-1]
+    turned = np.swapaxes(coefficients, -1, -2).astype(np.float32)
+    local = 5 * n_bands
+    constant, here, around, radar = np.split(turned, [1, 1 + local, 1 + 2 * local], axis=-1)
+    placed = np.zeros(
+        (*coefficients.shape[:2], 3, n_bands, 1 + local + radar.shape[-1]), np.float32
+    )
+    placed[:, :, 0, :, :1] = constant
+    placed[:, :, 0, :, 1 : 1 + local] = here
+    placed[:, :, 1, :, 1 : 1 + local] = around
+    placed[:, :, 2, :, 1 + local :] = radar
+    return placed.reshape(*coefficients.shape[:2], 3 * n_bands, -1)
 
 
 def _pooled(part: Array) -> Array:

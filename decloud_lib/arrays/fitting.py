@@ -34,6 +34,8 @@ PENALTIES = tuple(10.0 ** (exponent / 2) for exponent in range(-8, 3))
 """Candidates, relative to the number of pixels and the variance of each feature."""
 _TINY = 1e-12
 _ROWS = 128
+_RADAR = 2
+"""VV and VH."""
 
 
 def fit_features(neighbours: Neighbours, radar_change: Array | None = None) -> Array:
@@ -52,13 +54,29 @@ def fit_features(neighbours: Neighbours, radar_change: Array | None = None) -> A
     (H, W, 43) float32 for four bands: a 1, the linear estimate, differences of the four images to
     it, the 5 px means of all these, and those of the radar change.
     """
-    linear, found = neighbours.linear, neighbours.found
+    plain = plain_features(neighbours, radar_change)
+    here, radar = plain[..., :-_RADAR], plain[..., -_RADAR:]
+    around = local_mean(here[..., 1:], neighbours.found)
+    everywhere = np.ones_like(neighbours.found)
+    return np.concatenate([here, around, local_mean(radar, everywhere)], axis=-1)
+
+
+def plain_features(neighbours: Neighbours, radar_change: Array | None = None) -> Array:
+    """Return the features before any mean is taken: (H, W, 23) float32 for four bands.
+
+    A 1, the linear estimate, differences of the four images to it, the radar change.
+    """
+    linear = neighbours.linear
+    n_bands = linear.shape[2]
+    features = np.empty((1 + 5 * n_bands + _RADAR, *linear.shape[:2]), np.float32)
+    features[0] = 1.0
     images = (neighbours.before, neighbours.before_2, neighbours.after, neighbours.after_2)
-    local = np.concatenate([linear, *(image - linear for image in images)], axis=-1)
-    shape = (*found.shape, 2)
-    radar = np.zeros(shape, np.float32) if radar_change is None else radar_change
-    means = [local_mean(local, found), local_mean(radar, np.ones_like(found))]
-    return np.concatenate([np.ones_like(linear[..., :1]), local, *means], axis=-1)
+    features[1 : 1 + n_bands] = np.moveaxis(linear, 2, 0)
+    for number, image in enumerate(images, start=1):
+        part = features[1 + number * n_bands :][:n_bands]
+        np.subtract(np.moveaxis(image, 2, 0), features[1 : 1 + n_bands], out=part)
+    features[-_RADAR:] = 0.0 if radar_change is None else np.moveaxis(radar_change, 2, 0)
+    return np.moveaxis(features, 0, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +92,11 @@ class FitSums:
     """(..., FOLDS, F, B) float64, sums of products of features and differences."""
     energy: Array
     """(..., FOLDS, B) float64, sums of squared differences."""
+
+    @property
+    def count(self) -> Array:
+        """(...,) float64, how many pixels were summed up."""
+        return np.asarray(self.gram[..., 0, 0].sum(axis=-1))
 
     def __add__(self, other: "FitSums") -> "FitSums":
         return FitSums(self.gram + other.gram, self.cross + other.cross, self.energy + other.energy)

@@ -94,19 +94,25 @@ def find_neighbours(
 
 def between(past: Side, future: Side) -> Neighbours:
     """Join what was seen before and after a date; one side stands in for the other."""
-    only_after = (future.found & ~past.found)[..., None]
-    only_before = (past.found & ~future.found)[..., None]
+    both = past.found & future.found
     span = past.distance + future.distance
-    ratio = past.distance / np.where(span > 0, span, 1.0)
-    ratio = np.where(past.found & future.found, ratio, 0.0)
+    ratio = np.divide(
+        past.distance, span, out=np.zeros(span.shape, np.float32), where=both & (span > 0)
+    )
+    only_after, only_before = future.found & ~both, past.found & ~both
     return Neighbours(
-        before=np.where(only_after, future.nearest, past.nearest),
-        before_2=np.where(only_after, future.second, past.second),
-        after=np.where(only_before, past.nearest, future.nearest),
-        after_2=np.where(only_before, past.second, future.second),
-        ratio=ratio[..., None].astype(np.float32),
+        before=_replaced(past.nearest, future.nearest, only_after),
+        before_2=_replaced(past.second, future.second, only_after),
+        after=_replaced(future.nearest, past.nearest, only_before),
+        after_2=_replaced(future.second, past.second, only_before),
+        ratio=ratio[..., None],
         found=past.found | future.found,
     )
+
+
+def _replaced(image: Array, other: Array, where: Array) -> Array:
+    """Return an image with the pixels of another; itself, as mostly, where there are none."""
+    return np.where(where[..., None], other, image) if where.any() else image
 
 
 def local_mean(pixels: Array, known: Array) -> Array:

@@ -96,11 +96,19 @@ class Mirrored:
         """Spread (h, w, C) pixels of `inside` over the window: (H, W, C), same dtype."""
         if pixels.shape[:2] != self.inside.shape:
             raise ShapeError(f"found {pixels.shape[:2]} px, expected {self.inside.shape}")
-        # Band by band, as GDAL lays pixels out: several times faster than along the last axis.
-        planes = np.take(np.moveaxis(pixels, 2, 0), self.rows, axis=1)
-        if not np.array_equal(self.cols, np.arange(self.inside.width)):
-            planes = np.take(planes, self.cols, axis=2)
-        return np.moveaxis(planes, 0, 2)
+        # Band by band, as GDAL lays pixels out, and the border alone one by one.
+        planes = np.moveaxis(pixels, 2, 0)
+        found = np.empty((len(planes), self.rows.size, self.cols.size), pixels.dtype)
+        rows, cols = _in_order(self.rows), _in_order(self.cols)
+        found[:, rows, cols] = planes[:, _source(self.rows, rows), _source(self.cols, cols)]
+        for border in _beside(cols, self.cols.size):
+            found[:, rows, border] = np.take(
+                planes[:, _source(self.rows, rows)], self.cols[border], axis=2
+            )
+        for border in _beside(rows, self.rows.size):
+            whole = np.take(planes, self.rows[border], axis=1)
+            found[:, border] = np.take(whole, self.cols, axis=2)
+        return np.moveaxis(found, 0, 2)
 
 
 def mirrored(window: Window, shape: tuple[int, int]) -> Mirrored:
@@ -186,6 +194,22 @@ def _even_cuts(size: int, most: int, multiple_px: int) -> list[tuple[int, int]]:
     least, larger = divmod(steps, count)  # larger ones first: those of one size follow each other
     starts = [(part * least + min(part, larger)) * multiple_px for part in range(count + 1)]
     return [(start, min(end, size) - start) for start, end in pairwise(starts)]
+
+
+def _in_order(positions: Array) -> slice:
+    """Return the first part of an axis that follows the image, as most of it does."""
+    rising = np.append(np.diff(positions) == 1, False)
+    start = int(rising.argmax())
+    after = rising[start:]
+    return slice(start, start + int((~after).argmax()) + 1)
+
+
+def _source(positions: Array, part: slice) -> slice:
+    return slice(int(positions[part.start]), int(positions[part.stop - 1]) + 1)
+
+
+def _beside(part: slice, size: int) -> tuple[slice, slice]:
+    return slice(0, part.start), slice(part.stop, size)
 
 
 def _mirrored_axis(start: int, length: int, size: int) -> Array:

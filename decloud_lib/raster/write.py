@@ -29,6 +29,10 @@ _ROOM = "make room on the disk, of the temporary folder too (TMPDIR)"
 _COG_PREDICTORS = {1: "NO", 2: "STANDARD", 3: "FLOATING_POINT"}
 
 
+#: Side of the blocks of the rasters that are written, pixels.
+BLOCK_PX = 256
+
+
 @dataclass(frozen=True, slots=True)
 class RasterProfile:
     """How a raster is stored."""
@@ -39,7 +43,7 @@ class RasterProfile:
     """Name of the numpy data type."""
     nodata: float | None = None
     """No-data tag; none is written where None."""
-    block_px: int = 256
+    block_px: int = BLOCK_PX
     """Side of an internal block, pixels; a multiple of 16."""
     codec: Codec = "ZSTD"
     """`DEFLATE` is for readers without ZSTD; the level follows from the codec."""

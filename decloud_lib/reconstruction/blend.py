@@ -9,12 +9,11 @@ from typing import Protocol, Self
 
 import numpy as np
 
+from decloud_lib.raster.write import BLOCK_PX
 from decloud_lib.types import Array, Window
 
 #: How far windows are estimated beyond their border, 10 m pixels: they fade over twice that.
 OVERLAP_PX = 8
-#: Rows are handed on in multiples of this, the side of the blocks of an image.
-_BLOCK_PX = 256
 
 
 class Writer(Protocol):
@@ -64,7 +63,7 @@ class Blended:
             (H, W, C) of it.
         """
         self._dtype = pixels.dtype
-        self._hand_on(max(window.row, 0) // _BLOCK_PX * _BLOCK_PX, pixels.shape[2])
+        self._hand_on(max(window.row, 0) // BLOCK_PX * BLOCK_PX, pixels.shape[2])
         top, left = max(-window.row, 0), max(-window.col, 0)
         bottom = min(window.height, self._shape[0] - window.row)
         right = min(window.width, self._shape[1] - window.col)

@@ -120,7 +120,7 @@ def memory_of(contract: ModelContract, tiling: Tiling, width: int, load: Load) -
 def fitting_tiling(
     contract: ModelContract, tiling: Tiling, shape: tuple[int, int], limit_gb: float, load: Load
 ) -> Tiling:
-    """Return the windows that compute least within a memory limit.
+    """Return the windows that compute least within a memory limit; without a network, read least.
 
     Parameters
     ----------
@@ -152,8 +152,11 @@ def fitting_tiling(
             f"raise the limit to that, or use a smaller --batch-size or fewer --readers"
         )
     found = [item for item in found if item.window_px >= _LEAST_PX] or found[-1:]
-    least = min(item.computed_px(shape) for item in found)
-    return next(item for item in found if item.computed_px(shape) <= _SLACK * least)
+    formula = contract.name in CONTRACTS
+    costs = [item.decoded_px(shape) if formula else item.computed_px(shape) for item in found]
+    return next(
+        item for item, cost in zip(found, costs, strict=True) if cost <= _SLACK * min(costs)
+    )
 
 
 def is_measured(contract: ModelContract) -> bool:

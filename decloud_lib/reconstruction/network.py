@@ -13,6 +13,7 @@ from decloud_lib.arrays.windows import partition, partition_evenly, rounded_up
 from decloud_lib.errors import ConfigError, ModelFolderError
 from decloud_lib.models.contract import ModelContract, ModelOutput
 from decloud_lib.models.runtimes import ReadyModel
+from decloud_lib.raster.write import BLOCK_PX
 from decloud_lib.reconstruction.blend import OVERLAP_PX
 from decloud_lib.types import Array, Window
 
@@ -65,10 +66,29 @@ class Tiling:
         height = sum(self.read_window(window).height for window in rows)
         return height * sum(self.read_window(window).width for window in cols)
 
+    def decoded_px(self, shape: tuple[int, int]) -> int:
+        """Return how many pixels of the files are decoded for an extent: whole blocks, each time.
+
+        It is what counts where hardly anything is computed.
+        """
+        rows, cols = self.windows((shape[0], 1)), self.windows((1, shape[1]))
+        height = sum(
+            _blocks_px(area.row, area.height, shape[0]) for area in map(self.read_window, rows)
+        )
+        return height * sum(
+            _blocks_px(area.col, area.width, shape[1]) for area in map(self.read_window, cols)
+        )
+
     def read_window(self, window: Window) -> Window:
         """Return what the network needs to see for one window."""
         around = self.margin_px + self.overlap_px
         return rounded_up(window, self.multiple_px).expanded(around)
+
+
+def _blocks_px(start: int, size: int, whole: int) -> int:
+    """Return the length of the blocks that a part of an axis touches."""
+    first = max(start, 0) // BLOCK_PX * BLOCK_PX
+    return min(-(-min(start + size, whole) // BLOCK_PX) * BLOCK_PX, whole) - first
 
 
 def make_tiling(contract: ModelContract, window_px: int | None, margin_px: int | None) -> Tiling:

@@ -13,10 +13,11 @@ import numpy as np
 from decloud_lib.arrays.fit_grid import CELL_PX
 from decloud_lib.arrays.windows import partition
 from decloud_lib.reconstruction.budget import Memory, is_measured, memory_of
-from decloud_lib.reconstruction.closed_form import RegionalFit, closed_form
+from decloud_lib.reconstruction.closed_form import closed_form
 from decloud_lib.reconstruction.images import OutputRaster, plan_rasters
 from decloud_lib.reconstruction.job import Job
 from decloud_lib.reconstruction.network import Caller, Tiling
+from decloud_lib.reconstruction.regional_fit import RegionalFit
 from decloud_lib.reconstruction.render import open_readers
 from decloud_lib.reconstruction.served import ModelInUse
 from decloud_lib.types import Window

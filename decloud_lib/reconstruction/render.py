@@ -15,7 +15,7 @@ from decloud_lib.raster.write import RasterWriter, create_raster
 from decloud_lib.reconstruction import stream
 from decloud_lib.reconstruction.blend import Blended, Own, Writer
 from decloud_lib.reconstruction.budget import Load, fitting_tiling, memory_of
-from decloud_lib.reconstruction.closed_form import CONTRACTS, RegionalFit, closed_form
+from decloud_lib.reconstruction.closed_form import CONTRACTS, closed_form
 from decloud_lib.reconstruction.companions import Quality
 from decloud_lib.reconstruction.finish import CLOSING_PX, Finish, NodataRule
 from decloud_lib.reconstruction.images import Look, OutputRaster
@@ -24,6 +24,7 @@ from decloud_lib.reconstruction.network import Caller, Tiling, make_tiling
 from decloud_lib.reconstruction.pipeline import Reader
 from decloud_lib.reconstruction.processes import ProcessReader
 from decloud_lib.reconstruction.readers import ReaderPool
+from decloud_lib.reconstruction.regional_fit import RegionalFit
 from decloud_lib.reconstruction.served import ModelInUse
 from decloud_lib.reconstruction.sources import SceneReader, Source
 from decloud_lib.reconstruction.turns import Turns

@@ -97,7 +97,7 @@ def _pixels(batch: Sequence[Window]) -> int:
 
 def gathered(
     readers: Sequence[Reader[Window, Inputs]],
-    work: Callable[[Window, Inputs], Found],
+    work: Callable[[Reader[Window, Inputs], Window], Found],
     windows: Sequence[Window],
     label: str,
 ) -> Iterator[Found]:
@@ -108,9 +108,9 @@ def gathered(
     readers
         One per thread.
     work
-        Makes something small out of what was read in a window.
+        Reads what it needs of a window, and makes something small out of it.
     windows
-        What to read.
+        Where to work.
     label
         What it is for, shown as progress.
     """
@@ -122,10 +122,10 @@ def gathered(
 @dataclass(frozen=True, slots=True)
 class _Worker(Generic[Found]):
     reader: Reader[Window, Inputs]
-    work: Callable[[Window, Inputs], Found]
+    work: Callable[[Reader[Window, Inputs], Window], Found]
 
     def read(self, window: Window) -> Found:
-        return self.work(window, self.reader.read(window))
+        return self.work(self.reader, window)
 
     def close(self) -> None:
         self.reader.close()
