@@ -1,12 +1,13 @@
 """Names under which trainings and evaluations of the same data stand side by side in MLflow."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from decloud_lib import manifest, storage, tracking
 from decloud_lib.learning.record_sets import RecordSet
 
 #: Folders that are a part of a data set, which has the name of the folder around them.
 _PARTS = {"train", "training", "valid", "validation", "val", "test", "testing"}
+_SCORED = ("test", "valid")
 
 
 def data_name(records: RecordSet) -> str:
@@ -49,3 +50,22 @@ def run_tags(stage: str, model: str, sets: Sequence[RecordSet]) -> dict[str, str
         "layout": first.layout_name,
         "code_version": manifest.code_version(),
     }
+
+
+def headlines(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the scores of a run that stand first when it is compared with others.
+
+    MLflow's page shows metrics in alphabetical order, and runs of different data sets under
+    different names; `score/test/psnr_db` and `score/valid/psnr_db` are in all of them.
+
+    Parameters
+    ----------
+    metrics
+        `<split>/<data set>/<name>` -> value; of several data sets the first one counts.
+    """
+    found: dict[str, float] = {}
+    for metric, value in metrics.items():
+        split, _, rest = metric.partition("/")
+        if split in _SCORED and rest.partition("/")[2] == "psnr_db":
+            found.setdefault(f"score/{split}/psnr_db", value)
+    return found

@@ -12,6 +12,8 @@ from decloud_lib.errors import ConfigError
 if TYPE_CHECKING:
     from decloud_lib.learning.leaderboard import Board
 
+_SPLITS = ("train/", "valid/", "test/")
+
 
 class LeaderboardConfig(StageConfig):
     """Settings of `leaderboard`."""
@@ -147,5 +149,5 @@ def _ranked(board: "Board") -> list[RankedRun]:
 
 
 def _known(runs: "list[tracking.FoundRun]") -> str:
-    names = sorted({name for run in runs for name in run.metrics if name.count("/") > 1})
+    names = sorted({name for run in runs for name in run.metrics if name.startswith(_SPLITS)})
     return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "") if names else "none"

@@ -8,6 +8,7 @@ from pydantic import Field
 from decloud_lib import tracking
 from decloud_lib.config import StageConfig
 from decloud_lib.errors import ConfigError
+from decloud_lib.learning import naming
 from decloud_lib.learning.leaderboard import Entry, board_page, make_boards
 from decloud_lib.stages.sweep_plan import NAME, parent_filter
 
@@ -75,7 +76,8 @@ def sweep_choose(config: SweepChooseConfig) -> SweepChoice:
     page = board_page(boards, f"Sweep {config.name}")
     with tracking.open_run(parent.experiment, run_id=parent.run_id) as run:
         run.log_text(page, "sweep/leaderboard.html")
-        run.log_metrics({f"{best.part}/{config.score}": best.value})
+        value = {f"{best.part}/{config.score}": best.value}
+        run.log_metrics(value | naming.headlines(value))
         run.set_tags(
             {"best_run": best.run.run_id, "savedmodel": _network(best)}
             | {f"best.{key}": best.run.params[key] for key in _SHOWN if key in best.run.params}

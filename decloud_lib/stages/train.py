@@ -105,11 +105,13 @@ def _finish(
     records: "LocalRecords",
 ) -> TrainResult:
     """Export the network, unless another worker does or nobody wants it."""
+    from decloud_lib.learning import naming
     from decloud_lib.learning.publish import Destination, TrainRecord, publish
     from decloud_lib.learning.seen import training_profile
 
     if run is None:
         return TrainResult("", job.folder, progress.epoch, progress.metrics)
+    run.log_metrics(naming.headlines(progress.metrics), step=progress.epoch)
     if job.folder is not None:
         to = Destination(job.folder, job.definition, job.contract, job.planned)
         record = TrainRecord(run_id=run.run_id, epochs=progress.epoch, metrics=progress.metrics)
@@ -120,6 +122,7 @@ def _finish(
 
 def _validate(job: parts.Job) -> TrainResult:
     """Score weights that are there, without training."""
+    from decloud_lib.learning import naming
     from decloud_lib.learning.course import EpochReport
     from decloud_lib.learning.record_sets import local_records
     from decloud_lib.models.checkpoint import Progress
@@ -142,7 +145,7 @@ def _validate(job: parts.Job) -> TrainResult:
             return TrainResult("", None, 0, metrics)
         run = stack.enter_context(parts.open_run(job, None))
         parts.describe(job, trainer, run)
-        run.log_metrics(metrics, step=0)
+        run.log_metrics(metrics | naming.headlines(metrics), step=0)
         for name, scores in valid.items():
             shown = ", ".join(f"{score} {value:.5g}" for score, value in scores.items())
             logger.info("%s: %s", name, shown)

@@ -81,11 +81,7 @@ class Run:
 
         So a table of many runs shows pictures after the one request that finds them all.
         """
-        from PIL import Image
-
-        with io.BytesIO() as file:
-            Image.fromarray(image).save(file, "JPEG", quality=60, optimize=True)
-            text = base64.b64encode(file.getvalue()).decode()
+        text = as_label(image)
         if len(text) <= _TAG_CHARACTERS:
             self.set_tags({THUMBNAIL: text})
 
@@ -203,6 +199,15 @@ def open_run(
         )
     with active:
         yield Run(active.info.run_id)
+
+
+def as_label(image: "Array") -> str:
+    """Return a picture, (H, W, 3) uint8, as a small JPEG, base 64."""
+    from PIL import Image
+
+    with io.BytesIO() as file:
+        Image.fromarray(image).save(file, "JPEG", quality=60, optimize=True)
+        return base64.b64encode(file.getvalue()).decode()
 
 
 def has_run(run_id: str) -> bool:

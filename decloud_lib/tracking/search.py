@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from decloud_lib.tracking.runs import THUMBNAIL
-from decloud_lib.tracking.server import TrackingError, calling, client, tracking_uri
+from decloud_lib.tracking.server import TrackingError, calling, client, tracking_uri, uncollected
 
 #: As many as MLflow gives at once.
 _PAGE = 1000
@@ -52,7 +52,7 @@ def search_runs(experiments: Sequence[str] = (), where: str = "") -> list[FoundR
     TrackingError
         There is no such experiment, or MLflow cannot be reached.
     """
-    with calling():
+    with calling(), uncollected():
         mlflow = client()
         known = {item.name: item.experiment_id for item in _pages(mlflow.search_experiments)}
         if missing := [name for name in experiments if name not in known]:

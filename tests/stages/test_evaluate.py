@@ -60,6 +60,7 @@ def test_a_network_is_scored_beside_both_baselines(
     assert mean == pytest.approx(result.scores["nearest_date"]["mae"])
     (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
     assert run.data.metrics["test/valid/psnr_db"] == result.scores["model"]["psnr_db"]
+    assert run.data.metrics["score/test/psnr_db"] == result.scores["model"]["psnr_db"]
     assert run.data.metrics["test/valid/nearest_date/mae"] == pytest.approx(mean)
     # The same work is not done again.
     assert evaluate(config) == result

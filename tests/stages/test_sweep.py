@@ -111,7 +111,7 @@ def test_the_best_network_is_chosen(settings: dict[str, object], mlflow_store: s
     assert (choice.run_id, choice.savedmodel, choice.scores) == (best, "models/b", "scores/b")
     assert (choice.value, choice.points) == (22.0, 2)
     (parent,) = tracking.search_runs(where="tags.stage = 'sweep'")
-    assert parent.metrics == {"test/t/psnr_db": 22.0}
+    assert parent.metrics == {"test/t/psnr_db": 22.0, "score/test/psnr_db": 22.0}
     assert (parent.tags["best_run"], parent.tags["best.model"]) == (best, "b")
 
 

@@ -65,6 +65,8 @@ def test_a_training_leaves_a_model_a_run_and_curves(records: Path, mlflow_store:
     curve = client.get_metric_history(result.run_id, "valid/valid/psnr_db")
     assert [point.step for point in curve] == [1, 2]
     assert curve[1].value == pytest.approx(result.metrics["valid/valid/psnr_db"])
+    first = min(run.data.metrics)
+    assert (first, run.data.metrics[first]) == ("score/valid/psnr_db", curve[1].value)
     assert curve[1].value > curve[0].value
     assert client.get_experiment(run.info.experiment_id).name == "samples"
     assert run.info.run_name.startswith("crga_os2_david samples ")
