@@ -76,8 +76,7 @@ def compile_text(pipeline: Callable[..., Any]) -> str:
 def compile_apart(name: str, folder: Path, profile_name: str | None = None) -> Path:
     """Compile a pipeline in a process of its own, with its report; return the file.
 
-    For a process that has imported much, MLflow say: Kubeflow's compiler looks through all modules
-    again and again, and there takes half a minute instead of three seconds.
+    For a process that may know another profile already: each knows one.
 
     Raises
     ------

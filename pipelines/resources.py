@@ -1,5 +1,6 @@
 """What a task gets from the profile: memory, cores, GPUs and their nodes, settings, credentials."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from kfp import kubernetes
@@ -43,6 +44,13 @@ def sized(task: PipelineTask, kind: TaskKind) -> PipelineTask:
     (an input `content`), and only where the profile names the image by its digest. The results of
     the others depend on what lies in the bucket, at the same address, when they run.
     """
+    # Kubeflow looks at the whole call stack at each setting, and for each frame without a file of
+    # its own (imports have many) through all modules: 10 s for all pipelines. A thread's is short.
+    with ThreadPoolExecutor(max_workers=1) as alone:
+        return alone.submit(_sized, task, kind).result()
+
+
+def _sized(task: PipelineTask, kind: TaskKind) -> PipelineTask:
     chosen = profile.current()
     size = chosen.tasks[kind]
     task.set_cpu_limit(size.cpu).set_memory_limit(size.memory)

@@ -30,7 +30,7 @@ def pipeline(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
 @cache
 def compiled(pipeline: Callable[..., Any]) -> str:
-    """Return the text of a pipeline; compiling takes a second, and many tests read it."""
+    """Return the text of a pipeline, which many tests read."""
     return compile_text(pipeline)
 
 
@@ -43,8 +43,15 @@ def tasks(spec: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield component["executorLabel"], task
 
 
+@cache
+def documents(pipeline: Callable[..., Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the specification and the platform's settings, which no test may change."""
+    spec, platform = yaml.safe_load_all(compiled(pipeline))
+    return spec, platform
+
+
 def executors(pipeline: Callable[..., Any]) -> dict[str, dict[str, Any]]:
-    spec = next(yaml.safe_load_all(compiled(pipeline)))
+    spec, _ = documents(pipeline)
     found: dict[str, dict[str, Any]] = spec["deploymentSpec"]["executors"]
     return {name: executor["container"] for name, executor in found.items()}
 
@@ -64,7 +71,7 @@ def test_each_task_has_limits(pipeline: Callable[..., Any]) -> None:
 
 
 def test_each_task_gets_settings_and_credentials(pipeline: Callable[..., Any]) -> None:
-    _, platform = yaml.safe_load_all(compiled(pipeline))
+    _, platform = documents(pipeline)
     settings = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert set(settings) == set(executors(pipeline))
     chosen = profile.current()
@@ -80,14 +87,14 @@ def test_no_task_installs_packages(pipeline: Callable[..., Any]) -> None:
 
 def test_no_parameter_is_null(pipeline: Callable[..., Any]) -> None:
     # The local runner cannot pass a null on: each optional parameter has a value.
-    spec = next(yaml.safe_load_all(compiled(pipeline)))
+    spec, _ = documents(pipeline)
     for name, entry in spec["root"]["inputDefinitions"]["parameters"].items():
         assert not entry.get("isOptional") or "defaultValue" in entry, name
 
 
 def test_no_whole_number_of_a_task_is_null(pipeline: Callable[..., Any]) -> None:
     # The local runner turns whole numbers into int, which a null is not.
-    spec = next(yaml.safe_load_all(compiled(pipeline)))
+    spec, _ = documents(pipeline)
     dags = [spec["root"], *spec["components"].values()]
     for task in (task for dag in dags for task in dag.get("dag", {}).get("tasks", {}).values()):
         inputs = spec["components"][task["componentRef"]["name"]].get("inputDefinitions", {})
@@ -99,7 +106,7 @@ def test_no_whole_number_of_a_task_is_null(pipeline: Callable[..., Any]) -> None
 def test_what_may_pass_by_itself_is_tried_again_with_growing_pauses(
     pipeline: Callable[..., Any],
 ) -> None:
-    spec = next(yaml.safe_load_all(compiled(pipeline)))
+    spec, _ = documents(pipeline)
     for name, task in tasks(spec):
         if name.rstrip("-0123456789") in ANSWERS:
             assert "retryPolicy" not in task, name
@@ -111,7 +118,7 @@ def test_what_may_pass_by_itself_is_tried_again_with_growing_pauses(
 
 
 def test_each_loop_has_a_limit(pipeline: Callable[..., Any]) -> None:
-    spec = next(yaml.safe_load_all(compiled(pipeline)))
+    spec, _ = documents(pipeline)
     for part in (spec["root"], *spec["components"].values()):
         for name, task in part.get("dag", {}).get("tasks", {}).items():
             if "parameterIterator" in task:
@@ -119,7 +126,7 @@ def test_each_loop_has_a_limit(pipeline: Callable[..., Any]) -> None:
 
 
 def test_a_report_ends_each_pipeline_however_it_ends(pipeline: Callable[..., Any]) -> None:
-    spec = next(yaml.safe_load_all(compiled(pipeline)))
+    spec, _ = documents(pipeline)
     inside, ending = (spec["root"]["dag"]["tasks"][name] for name in ("exit-handler-1", "report"))
     assert spec["root"]["dag"]["tasks"].keys() == {"exit-handler-1", "report"}
     assert ending["triggerPolicy"]["strategy"] == "ALL_UPSTREAM_TASKS_COMPLETED"
@@ -136,7 +143,7 @@ def test_the_report_changes_no_parameter(pipeline: Callable[..., Any]) -> None:
 
 
 def test_no_task_is_cached_while_its_image_may_change(pipeline: Callable[..., Any]) -> None:
-    spec = next(yaml.safe_load_all(compiled(pipeline)))
+    spec, _ = documents(pipeline)
     assert not any(task["cachingOptions"] for _, task in tasks(spec))
 
 

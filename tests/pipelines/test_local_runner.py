@@ -5,73 +5,74 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from pipelines.compile import compile_to
 from pipelines.local import run_local
-from pipelines.runs import PipelineError, TaskRun, error_in
+from pipelines.runs import PipelineError, PipelineRun, TaskRun, error_in
 from tests.pipelines.flows import words_pipeline
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_loop_runs_and_its_tasks_are_told(tmp_path: Path) -> None:
-    folder = tmp_path / "words"
-    folder.mkdir()
+@dataclass(frozen=True)
+class Told:
+    """A finished run of the words, and what was told meanwhile."""
+
+    run: PipelineRun
+    folder: Path
+    events: list[tuple[str, TaskRun]]
+    lines: list[str]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    folder = tmp_path_factory.mktemp("words")
     events: list[tuple[str, TaskRun]] = []
+    lines: list[str] = []
     run = run_local(
         words_pipeline,
         # A whole number for a real one, a tuple for a list, a folder with a slash.
         {"words": ("a", "b", "c"), "folder": f"{folder}/", "factor": 3},
-        tmp_path / "runs",
+        tmp_path_factory.mktemp("runs"),
         on_event=lambda pipeline, task: events.append((pipeline, task)),
-    )
-    assert run.output == 3
-    assert (folder / "b.txt").read_text() == "B 3.0 float"
-    assert [task.name for task in run.tasks] == ["list-words", "keep", "keep", "keep", "count"]
-    assert all(task.ok and task.seconds for task in run.tasks)
-    assert len(events) == 10
-    assert {name for name, _ in events} == {"words"}
-
-
-def test_each_task_has_its_own_log(tmp_path: Path) -> None:
-    run = run_local(
-        words_pipeline, {"words": ["a", "b"], "folder": str(tmp_path)}, tmp_path / "runs"
-    )
-    logs = [task.log.read_text() for task in run.tasks if task.name == "keep"]
-    assert sorted("the words are a A" in log for log in logs) == [False, True]
-    assert sorted("the words are b B" in log for log in logs) == [False, True]
-
-
-def test_what_the_stages_log_is_told_at_once(tmp_path: Path) -> None:
-    said: list[str] = []
-    run_local(
-        words_pipeline,
-        {"words": ["a"], "folder": str(tmp_path)},
-        tmp_path / "runs",
-        on_line=lambda pipeline, task, level, text: said.append(
+        on_line=lambda pipeline, task, level, text: lines.append(
             f"{pipeline} {task.name} {level} {text}"
         ),
     )
-    assert said == ["words keep 20 the words are a A"]
+    return Told(run, folder, events, lines)
 
 
-def test_artifacts_are_listed_and_exist(tmp_path: Path) -> None:
-    arguments = {"words": ["a", "b"], "folder": str(tmp_path)}
-    artifacts = run_local(words_pipeline, arguments, tmp_path / "runs").artifacts()
-    assert [artifact.name for artifact in artifacts] == ["metrics", "data", "data"] or [
-        artifact.name for artifact in artifacts
-    ] == ["data", "data", "metrics"]
+def test_a_loop_runs_and_its_tasks_are_told(told: Told) -> None:
+    assert told.run.output == 3
+    assert (told.folder / "b.txt").read_text() == "B 3.0 float"
+    names = ["list-words", "keep", "keep", "keep", "count"]
+    assert [task.name for task in told.run.tasks] == names
+    assert all(task.ok and task.seconds for task in told.run.tasks)
+    assert len(told.events) == 10
+    assert {name for name, _ in told.events} == {"words"}
+
+
+def test_each_task_has_its_own_log(told: Told) -> None:
+    logs = [task.log.read_text() for task in told.run.tasks if task.name == "keep"]
+    for word in "abc":
+        said = f"the words are {word} {word.upper()}"
+        assert sorted(said in log for log in logs) == [False, False, True]
+
+
+def test_what_the_stages_log_is_told_at_once(told: Told) -> None:
+    assert sorted(told.lines) == [f"words keep 20 the words are {w} {w.upper()}" for w in "abc"]
+
+
+def test_artifacts_are_listed_and_exist(told: Told) -> None:
+    artifacts = told.run.artifacts()
+    names = [artifact.name for artifact in artifacts]
+    assert names in (["metrics", "data", "data", "data"], ["data", "data", "data", "metrics"])
     assert all(Path(artifact.uri).exists() for artifact in artifacts)
     assert {artifact.metadata.get("letters") for artifact in artifacts} == {1, None}
-
-
-def test_a_compiled_file_runs_too(tmp_path: Path) -> None:
-    path = compile_to(words_pipeline, tmp_path / "words.yaml")
-    run = run_local(path, {"words": ["a"], "folder": str(tmp_path)}, tmp_path / "runs")
-    assert run.output == 1
 
 
 def test_a_failing_task_fails_the_pipeline_with_its_message(tmp_path: Path) -> None:
@@ -105,11 +106,13 @@ def test_arguments_that_do_not_fit_are_told(
     assert says in str(caught.value)
 
 
-def test_the_root_logger_is_left_alone(
+def test_a_compiled_file_runs_too_and_the_root_logger_is_left_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    path = compile_to(words_pipeline, tmp_path / "words.yaml")
+    arguments = {"words": ["a"], "folder": str(tmp_path)}
     with caplog.at_level("INFO"):
-        run_local(words_pipeline, {"words": ["a"], "folder": str(tmp_path)}, tmp_path / "runs")
+        assert run_local(path, arguments, tmp_path / "runs").output == 1
     assert caplog.records[0].message == "words: list-words started"
     assert capfd.readouterr().out == ""
 

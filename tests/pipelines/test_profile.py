@@ -22,6 +22,15 @@ def compiled(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, check=False)
 
 
+@pytest.fixture(scope="module")
+def for_gpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder of all pipelines, compiled for a cluster with GPUs."""
+    folder = tmp_path_factory.mktemp("gpu")
+    done = compiled(folder, "--profile", "gpu")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
 def tasks(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the containers and the Kubernetes settings of the tasks of a pipeline."""
     spec, platform = yaml.safe_load_all(path.read_text())
@@ -41,10 +50,8 @@ def test_local_is_the_default() -> None:
     assert profile.current() == profile.load("local")
 
 
-def test_gpu_tasks_run_on_gpu_nodes_and_others_do_not(tmp_path: Path) -> None:
-    done = compiled(tmp_path, "--profile", "gpu")
-    assert done.returncode == 0, done.stderr
-    containers, settings = tasks(tmp_path / "training.yaml")
+def test_gpu_tasks_run_on_gpu_nodes_and_others_do_not(for_gpus: Path) -> None:
+    containers, settings = tasks(for_gpus / "training.yaml")
     wanted = profile.load("gpu")
 
     for name, container in containers.items():
@@ -74,23 +81,22 @@ def test_a_profile_may_allow_the_cpu_in_place_of_gpus(tmp_path: Path) -> None:
     content["gpu"]["allow_cpu"] = True
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(content))
-    assert compiled(tmp_path / "out", "--profile", str(path)).returncode == 0
+    assert compiled(tmp_path / "out", "--profile", str(path), "--only", "training").returncode == 0
     text = (tmp_path / "out" / "training.yaml").read_text()
     assert "accelerator" in text
     assert "DECLOUD_GPUS" not in text
 
 
 def test_a_variable_chooses_the_profile_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    for_gpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DECLOUD_PROFILE", "gpu")
-    done = compiled(tmp_path / "a")
-    monkeypatch.delenv("DECLOUD_PROFILE")
+    done = compiled(tmp_path)
     assert done.returncode == 0, done.stderr
-    assert compiled(tmp_path / "b", "--profile", "gpu").returncode == 0
 
-    for path in (tmp_path / "a").iterdir():
-        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in for_gpus.iterdir()}
+    for path in tmp_path.iterdir():
+        assert path.read_bytes() == (for_gpus / path.name).read_bytes()
 
 
 def test_an_unknown_profile_lists_the_known_ones(tmp_path: Path) -> None:
