@@ -1,8 +1,6 @@
 """What computes a SavedModel: TensorFlow, or OpenVINO on CPUs where it is installed."""
 
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -13,8 +11,6 @@ from decloud_lib.errors import ConfigError, ModelFolderError
 from decloud_lib.models.contract import ModelContract, read_contract
 from decloud_lib.models.keys import canonical
 from decloud_lib.types import Array
-
-logger = logging.getLogger(__name__)
 
 RuntimeName = Literal["tensorflow", "openvino"]
 
@@ -64,41 +60,19 @@ def load_for(runtime: RuntimeName, folder: Path) -> ReadyModel:
     return load_model(folder)
 
 
-@contextmanager
-def _own_log() -> Iterator[None]:
-    """Keep the log as it is: OpenVINO lets only errors pass, and stays so when it fails."""
-    root = logging.getLogger()
-    level, filters = root.level, root.filters[:]
-    try:
-        yield
-    finally:
-        root.setLevel(level)
-        root.filters[:] = filters
-
-
 class OpenVinoModel:
     """A SavedModel that OpenVINO computes on the CPU, in float32."""
 
     def __init__(self, folder: Path) -> None:
         import openvino
-        from openvino.frontend import GeneralFailure, OpConversionFailure
 
         self.contract = read_contract(folder)
         try:
-            with _own_log():
-                whole = openvino.convert_model(str(folder))
-        except OpConversionFailure as error:
-            lacking = str(error).partition("for operations:")[2].splitlines()[:1]
-            raise ModelFolderError(
-                f"{folder}: OpenVINO cannot compute {self.contract.name}"
-                f"{' (it has no ' + lacking[0].strip() + ')' if lacking else ''}; "
-                "use --runtime tensorflow"
-            ) from error
-        except (GeneralFailure, RuntimeError) as error:
-            raise ModelFolderError(
-                f"{folder}: OpenVINO cannot read this SavedModel ({error}); export or copy the "
-                "model again, or use --runtime tensorflow"
-            ) from error
+            # Not `openvino.convert_model`: it takes seconds, starts a process for each message that
+            # it would send home, and silences the log.
+            whole = openvino.Core().read_model(str(folder))
+        except RuntimeError as error:
+            raise ModelFolderError(f"{folder}: {self._reason(str(error))}") from error
         self._outputs = self._wanted(folder, whole)
         graph = openvino.Model(
             [whole.output(name) for name in self._outputs.values()], whole.get_parameters()
@@ -131,6 +105,18 @@ class OpenVinoModel:
         found = self._compiled(given)
         # Without a copy the next call would write into these arrays.
         return {tensor: np.array(found[name]) for tensor, name in self._outputs.items()}
+
+    def _reason(self, said: str) -> str:
+        """Say why OpenVINO does not take a network, and what to do."""
+        if lacking := said.partition("for operations:")[2].splitlines()[:1]:
+            return (
+                f"OpenVINO cannot compute {self.contract.name} (it has no {lacking[0].strip()}); "
+                "use --runtime tensorflow"
+            )
+        return (
+            f"OpenVINO cannot read this SavedModel ({said}); export or copy the model again, or "
+            "use --runtime tensorflow"
+        )
 
     def _wanted(self, folder: Path, whole: Any) -> dict[str, str]:
         """Return the name in the graph of each tensor that the contract promises."""
