@@ -160,9 +160,10 @@ def _data(facts: CardFacts, seen: Mapping[str, Sequence[_Seen]]) -> Part:
             count = item.samples or None
             rows.append((role, item.uri, count, places, period, item.fingerprint[:12]))
     columns = ("role", "records", "samples", "tiles", "estimated dates", "fingerprint")
-    layout = facts.contract.layout
-    name = str(layout.get("name", "unnamed")) if layout is not None else "unknown"
-    text = f"Acquisition layout of the training: {name}."
+    # A layout has no name inside; the sampling keeps that of its file.
+    names = dict.fromkeys(item.layout_name for item in facts.training if item.layout_name)
+    unknown = "unknown" if facts.contract.layout is None else "that of the contract, name unknown"
+    text = f"Acquisition layout of the training: {', '.join(names) or unknown}."
     if not facts.training:
         text += " The records of the training are not known, or no longer there."
     return Part("data", "Data", text, (Table("sets", "Record folders", columns, tuple(rows)),))

@@ -48,6 +48,8 @@ def test_a_card_tells_data_dates_places_scores_and_limits(
     )
     text = mlflow.MlflowClient().get_model_version("decloud", "1").description
     assert text.startswith("# decloud version 1: crga_os2_david")
+    name = storage.name_of(LAYOUT).removesuffix(".json")
+    assert f"Acquisition layout of the training: {name}." in text
     assert f"| training | {seen} |" in text
     assert f"| evaluation | {unseen} |" in text
     assert "T31TEJ | 2020-06-" in text
