@@ -8,13 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Literal
 
 import yaml
 
+from decloud_lib.errors import ConfigError
 from pipelines.compile import compile_text
 from pipelines.runs import DockerOptions, PipelineError, PipelineRun, TaskRun, error_in
 
@@ -85,9 +86,13 @@ def run_local(
 
     Raises
     ------
+    ConfigError
+        `docker`, and no engine answers: nothing was started.
     PipelineError
         A task failed, or the arguments do not fit the pipeline.
     """
+    if runner == "docker":
+        _check_engine()
     text = pipeline.read_text("utf-8") if isinstance(pipeline, Path) else compile_text(pipeline)
     options = docker or DockerOptions()
     documents = list(yaml.safe_load_all(text))
@@ -113,6 +118,27 @@ def run_local(
     start = time.monotonic()
     outputs, tasks = _follow(name, order, on_event, on_line)
     return PipelineRun(name, folder, outputs, tasks, time.monotonic() - start)
+
+
+def _check_engine() -> None:
+    """Find out that containers can run before anything is written or started."""
+    try:
+        from docker.errors import DockerException
+
+        import docker
+    except ImportError as error:
+        raise ConfigError(
+            "tasks as containers need the Python package docker: pip install 'docker>=7.1', or run "
+            "them as processes (--local, --runner local)"
+        ) from error
+    try:
+        with closing(docker.from_env()) as engine:
+            engine.ping()
+    except DockerException as error:
+        raise ConfigError(
+            f"no container engine answers ({error}); start it, set DOCKER_HOST if it is elsewhere, "
+            "or run the tasks as processes (--local, --runner local)"
+        ) from error
 
 
 def _follow(

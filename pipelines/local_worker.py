@@ -14,6 +14,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -181,9 +182,11 @@ def _run(order: dict[str, Any]) -> dict[str, Any]:
         runner = local.DockerRunner(**order["docker"])
     else:
         runner = local.SubprocessRunner(use_venv=False)
-    local.init(runner, pipeline_root=order["root"])
     pipeline = components.load_component_from_file(order["pipeline"])
-    task = pipeline(**order["arguments"])
+    # No task uses the workspace; left to itself, the runner makes one and forgets it.
+    with tempfile.TemporaryDirectory(prefix="decloud-") as workspace:
+        local.init(runner, pipeline_root=order["root"], workspace_root=workspace)
+        task = pipeline(**order["arguments"])
     return {name: _plain(value) for name, value in task.outputs.items()}
 
 

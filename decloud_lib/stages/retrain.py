@@ -157,12 +157,25 @@ class RetrainConfig(StageConfig):
     def _together(self) -> Self:
         if self.runner == "kfp" and self.host is None:
             raise ValueError("--runner kfp: give --host, the address of Kubeflow Pipelines")
+        if self.runner == "docker":
+            self._check_places()
         if self.package is not None and self.profile is not None:
             raise ValueError("--package is compiled with a profile already: leave --profile out")
         root = storage.join(self.prepared, ROOTS["s2"])
         if self.check_product is not None and not self.check_product.startswith(f"{root}/"):
             raise ValueError(f"--check-product does not lie below {root}; give a prepared product")
         return self
+
+    def _check_places(self) -> None:
+        """Refuse what tasks in containers would not find."""
+        places = [(name, getattr(self, name)) for name in ("products", "prepared", "out")]
+        places += [("test_records", uri) for uri in self.test_records]
+        for name, uri in places:
+            if not storage.is_s3(uri):
+                raise ValueError(
+                    f"--{name.replace('_', '-')} {uri}: tasks in containers see no folder of this "
+                    "machine; give s3://bucket/prefix, or --runner local"
+                )
 
     @property
     def fingerprints(self) -> str:

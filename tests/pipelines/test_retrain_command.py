@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from decloud_lib import fingerprint
-from decloud_lib.errors import SettingsError
+from decloud_lib import fingerprint, storage
+from decloud_lib.errors import ConfigError, SettingsError
 from decloud_lib.stages.retrain import RetrainConfig
 from pipelines.compile import PIPELINES, compile_to
 from pipelines.retrain import run_retraining
@@ -82,3 +82,21 @@ def test_a_task_that_fails_is_the_answer(kubeflow: Kubeflow, config: RetrainConf
 def test_a_compiled_pipeline_has_its_profile_already(config: RetrainConfig) -> None:
     with pytest.raises(SettingsError, match="leave --profile out"):
         RetrainConfig(**config.model_dump() | {"profile": "gpu"})
+
+
+def test_containers_take_no_folders_of_this_machine(config: RetrainConfig) -> None:
+    given = config.model_dump() | {"runner": "docker"}
+    with pytest.raises(SettingsError, match=r"--products .*give s3://bucket/prefix"):
+        RetrainConfig(**given)
+    buckets = {"products": "s3://a/raw", "prepared": "s3://a/prepared", "out": "s3://a/out"}
+    with pytest.raises(SettingsError, match=r"--test-records frozen: .*give s3://bucket/prefix"):
+        RetrainConfig(**given | buckets | {"test_records": ["frozen"]})
+    assert RetrainConfig(**given | buckets).runner == "docker"
+
+
+def test_containers_need_mlflow_behind_an_address(config: RetrainConfig, s3: str) -> None:
+    storage.write_bytes(f"{s3}/raw/DEM/T31TCJ.tif", b"")
+    places = {"products": f"{s3}/raw", "prepared": f"{s3}/prepared", "out": f"{s3}/out"}
+    with pytest.raises(ConfigError, match=r"MLflow is sqlite:.*set MLFLOW_TRACKING_URI"):
+        run_retraining(RetrainConfig(**config.model_dump() | places | {"runner": "docker"}))
+    assert storage.list_files(f"{s3}/out") == []
