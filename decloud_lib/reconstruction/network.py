@@ -213,7 +213,7 @@ class Caller:
         """
         del windows
         stacked = {
-            key: _stacked([reading[key] for reading in readings], key in self._dates)
+            key: (_seconds if key in self._dates else _stacked)([each[key] for each in readings])
             for key in self.input_keys
         }
         if all(stacked[key].shape[1:] == (1, 1, 1) for key in self._dates):
@@ -242,9 +242,13 @@ class Caller:
             )
 
 
-def _stacked(arrays: Sequence[Array], is_date: bool) -> Array:  # noqa: FBT001 - private, by position
-    dtype = np.float64 if is_date else np.float32
-    batch = np.empty((len(arrays), *arrays[0].shape), dtype=dtype)
+def _seconds(times_ms: Sequence[Array]) -> Array:
+    """Return times as samples have them: a network may look at how many days lie between dates."""
+    return np.stack(times_ms).astype(np.float64) / 1000.0
+
+
+def _stacked(arrays: Sequence[Array]) -> Array:
+    batch = np.empty((len(arrays), *arrays[0].shape), dtype=np.float32)
     for number, array in enumerate(arrays):
         batch[number] = array
     return batch

@@ -7,9 +7,9 @@ import pytest
 
 from decloud_lib.arrays.windows import partition_evenly
 from decloud_lib.errors import ConfigError, NoSampleError
-from decloud_lib.models.contract import read_contract
 from decloud_lib.reconstruction.blend import OVERLAP_PX
 from decloud_lib.reconstruction.five_dates import choose_two
+from decloud_lib.reconstruction.served import open_model
 from decloud_lib.stages.reconstruct import ReconstructConfig, reconstruct
 from decloud_lib.types import Array
 from tests.unit.reconstruction.five_dates import add_dates
@@ -68,14 +68,15 @@ def inputs_of(scene: Scene) -> dict[str, Array]:
     return found
 
 
+@pytest.mark.parametrize("trained", [False, True])
 def test_one_window_gives_what_the_network_gives(
-    scene: Scene, residual: Path, tmp_path: Path
+    scene: Scene, residual: Path, tmp_path: Path, trained: bool
 ) -> None:
-    from decloud_lib.models.store import load_model
-
-    network = load_model(residual)
+    model = "residual" if trained else str(residual)
+    with open_model(model) as opened:
+        network = opened.network()
     # The window is filled up to the stride and has a margin, which the fit sees too.
-    margin = read_contract(residual).margin_px
+    margin = network.contract.margin_px
     sides = (margin + OVERLAP_PX, margin + OVERLAP_PX + 2)
     pads = ((0, 0), sides, sides, (0, 0))
     inputs = {
@@ -85,9 +86,14 @@ def test_one_window_gives_what_the_network_gives(
     expected = network.predict({key: inputs[key] for key in network.contract.input_keys})
     inside = slice(sides[0], -sides[1])
     estimate = expected["s2_estim"][0, inside, inside] * 10000
-    found = rebuilt(scene, residual, tmp_path / "a.tif", ts=512)
+    found = rebuilt(scene, model, tmp_path / "a.tif", ts=512)
     valid = (found != -10000).all(axis=2)
     assert np.abs(found - estimate)[valid].max() <= 1
+    truth = stored(scene.s2[0.0].stack_10m)
+    seen = valid & (stored(scene.s2[0.0].cloud_mask)[..., 0] == 0)
+    linear = rebuilt(scene, "linear_gap_filling", tmp_path / "linear.tif")
+    errors = [np.abs(image - truth)[seen].mean() for image in (found, linear)]
+    assert errors[0] < 0.5 * errors[1]
     hidden = np.logical_and.reduce(
         [stored(item.cloud_mask)[..., 0] != 0 for day, item in scene.s2.items() if day != 0]
     )
