@@ -331,10 +331,7 @@ def _reconstruct(demo: _Demo, chosen: Cover, model_uri: str) -> _Rebuilt:
 def _summarise(
     demo: _Demo, trained: _Trained, chosen: Cover, rebuilt: _Rebuilt, split: str
 ) -> Summary:
-    scores = {
-        BASELINES.get(name, name): Score(**values)
-        for name, values in trained.scores["scores"].items()
-    }
+    scores = {name: Score(**values) for name, values in trained.scores["scores"].items()}
     memory = psutil.virtual_memory().total / 2**30
     return Summary(
         kind="real" if demo.config.products else "synthetic",

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-#: Registered model name -> name in the summary.
-BASELINES = {"crga_os2_gapfilling": "linear_gap_filling", "nearest_date": "nearest_date"}
+#: Models that are scored beside the network.
+BASELINES = ("linear_gap_filling", "nearest_date")
 
 
 class Score(BaseModel):

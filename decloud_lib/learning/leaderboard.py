@@ -13,7 +13,8 @@ from decloud_lib.tracking import FoundRun
 
 #: Scores that are shown whichever one decides, and their formats.
 SCORES = {"psnr_db": "{:.2f}", "mae": "{:.4f}", "ssim": "{:.4f}", "sam_deg": "{:.2f}"}
-BASELINE = "linear_gap_filling"
+#: Names of linear interpolation.
+_LINEAR = ("linear_gap_filling", "crga_os2_gapfilling", "crga_os1_gapfilling")
 _SPLITS = ("test", "valid")
 _SECONDS_OF_MINUTE = 60.0
 
@@ -36,9 +37,10 @@ class Entry:
     @property
     def gain(self) -> float | None:
         """Score minus that of linear interpolation on the same samples, where it is known."""
-        score = self.run.metrics.get(f"{self.part}/{BASELINE}/psnr_db")
         mine = self.score("psnr_db")
-        return None if score is None or mine is None else mine - score
+        scores = (self.score(f"{name}/psnr_db") for name in _LINEAR)
+        linear = next((score for score in scores if score is not None), None)
+        return None if linear is None or mine is None else mine - linear
 
     @property
     def parameters(self) -> int | None:

@@ -42,9 +42,10 @@ def test_the_best_is_first_whichever_way_a_score_goes() -> None:
     assert order(runs, "mae", limit=1) == ["infinite"]
 
 
-def test_scores_of_a_test_set_count_before_those_of_a_validation_set() -> None:
+@pytest.mark.parametrize("linear", ["linear_gap_filling", "crga_os2_gapfilling"])
+def test_scores_of_a_test_set_count_before_those_of_a_validation_set(linear: str) -> None:
     tested = run("tested", test__t__psnr_db=20.0, valid__v__psnr_db=30.0)
-    tested.metrics["test/t/linear_gap_filling/psnr_db"] = 21.5  # type: ignore[index]
+    tested.metrics[f"test/t/{linear}/psnr_db"] = 21.5  # type: ignore[index]
     (board,) = make_boards([tested, run("seen", valid__v__psnr_db=25.0)], "psnr_db")
     seen, first = board.entries
     assert (seen.part, first.part) == ("valid/v", "test/t")
