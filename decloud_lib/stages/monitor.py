@@ -19,6 +19,7 @@ from decloud_lib.analysis.monitoring import (
     drift_part,
     read_products,
 )
+from decloud_lib.analysis.parts import Table
 from decloud_lib.analysis.writing import PAGE, plain, render, write_part
 from decloud_lib.config import StageConfig
 from decloud_lib.errors import ConfigError, NoSampleError
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 REPORT = "monitor.json"
 _DRIFT = 4
+_SHOWN = 8
 
 
 class MonitorConfig(StageConfig):
@@ -74,6 +76,8 @@ class MonitorResult:
     """Population stability index of the features that have moved."""
     features: dict[str, float]
     """The index of all features."""
+    chance: dict[str, float]
+    """What each of them stays below by chance, with 95 %: high for few dates."""
     self_check_mae: float | None
     """Mean over the dates, reflectance."""
     validation_mae: float | None
@@ -85,6 +89,25 @@ class MonitorResult:
     def exit_status(self) -> int:
         """4 when something has moved, else 0."""
         return _DRIFT if self.drift else 0
+
+    def text(self) -> str:
+        """Return what was found, and the features that differ most."""
+        names = sorted(self.features, key=lambda name: -self.features[name])[:_SHOWN]
+        rows = tuple((name, self.features[name], self.chance[name]) for name in names)
+        table = Table(
+            "features",
+            f"Features that differ most, of {len(self.features)} (* has moved)",
+            ("feature", "PSI", "by chance below"),
+            rows,
+            marked=tuple(i for i, name in enumerate(names) if name in self.moved),
+        )
+        errors = (self.self_check_mae, self.validation_mae)
+        check, trained = ("unknown" if value is None else f"{value:.4f}" for value in errors)
+        return (
+            f"{'time to train again' if self.drift else 'no alarm'}: {self.reason}\n"
+            f"self-check MAE {check}, validation had {trained}\n\n{table.text()}\n\n"
+            f"page: {self.page}"
+        )
 
 
 def monitor(config: MonitorConfig) -> MonitorResult:
@@ -159,15 +182,17 @@ def _conclude(
     if mae is not None and trained_mae is not None and mae > config.error_ratio * trained_mae:
         reasons.append(f"self-check MAE {mae:.4f}, validation had {trained_mae:.4f}")
     drift = bool(reasons) and len(products) >= config.min_products
-    told = "; ".join(reasons) or f"{len(products)} dates as in the training"
+    dates = f"{len(products)} date{'' if len(products) == 1 else 's'}"
+    told = "; ".join(reasons) or f"{dates} as in the training"
     if reasons and not drift:
-        told = f"only {len(products)} dates of {config.min_products} that are needed ({told})"
+        told = f"only {dates} of {config.min_products} that are needed ({told})"
     common: dict[str, Any] = {"products": len(products), "self_check_mae": mae, "page": page}
     return MonitorResult(
         drift=drift,
         reason=told,
         moved=moved,
         features={item.feature: round(item.index, 4) for item in drifts},
+        chance={item.feature: round(item.chance, 4) for item in drifts},
         validation_mae=trained_mae,
         **common,
     )

@@ -128,8 +128,10 @@ def test_what_is_served_as_trained_raises_no_alarm(
         MonitorConfig(statistics=folder, savedmodel=str(model), out=str(out), min_products=1)
     )
     assert (result.drift, result.exit_status, result.products) == (False, 0, 1)
-    assert result.reason == "1 dates as in the training"
+    assert result.reason == "1 date as in the training"
     assert max(result.features.values()) == pytest.approx(0, abs=1e-9)
+    assert set(result.chance) == set(result.features)
+    assert result.text().startswith("no alarm: 1 date as in the training\n")
     page = (out / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 2
     assert json.loads((out / "monitor.json").read_text())["drift"] is False
@@ -152,6 +154,7 @@ def test_inputs_that_have_moved_raise_an_alarm_that_retraining_understands(
     result = monitor(config)
     assert (result.drift, result.exit_status) == (True, 4)
     assert result.moved.keys() == {name}
+    assert f"* {name}" in result.text()
     assert result.reason.startswith(f"{name} has moved (PSI ")
     report = json.loads((tmp_path / "monitor" / "monitor.json").read_text())
     assert RetrainConfig.model_fields["monitoring"].default is None
