@@ -7,7 +7,9 @@ from decloud_lib.learning.record_sets import RecordSet
 
 #: Folders that are a part of a data set, which has the name of the folder around them.
 _PARTS = {"train", "training", "valid", "validation", "val", "test", "testing"}
-_SCORED = ("test", "valid")
+VALID_HEADLINE = "score/valid/psnr_db"
+"""Stands first when trainings are compared."""
+_HEADLINES = {"test": "score/test/psnr_db", "valid": VALID_HEADLINE}
 
 
 def data_name(records: RecordSet) -> str:
@@ -55,8 +57,8 @@ def run_tags(stage: str, model: str, sets: Sequence[RecordSet]) -> dict[str, str
 def headlines(metrics: Mapping[str, float]) -> dict[str, float]:
     """Return the scores of a run that stand first when it is compared with others.
 
-    MLflow's page shows metrics in alphabetical order, and runs of different data sets under
-    different names; `score/test/psnr_db` and `score/valid/psnr_db` are in all of them.
+    MLflow's page shows metrics in alphabetical order, and those of different data sets under
+    different names; these are in all runs. Recorded at step 0, they are drawn as bars.
 
     Parameters
     ----------
@@ -66,6 +68,6 @@ def headlines(metrics: Mapping[str, float]) -> dict[str, float]:
     found: dict[str, float] = {}
     for metric, value in metrics.items():
         split, _, rest = metric.partition("/")
-        if split in _SCORED and rest.partition("/")[2] == "psnr_db":
-            found.setdefault(f"score/{split}/psnr_db", value)
+        if split in _HEADLINES and rest.partition("/")[2] == "psnr_db":
+            found.setdefault(_HEADLINES[split], value)
     return found

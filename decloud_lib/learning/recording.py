@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from decloud_lib.learning.course import EpochReport, Watch
+from decloud_lib.learning.naming import headlines
 from decloud_lib.models.previews import MAX_SAMPLES, side_by_side, thumbnail
 from decloud_lib.types import Array
 
@@ -72,7 +73,9 @@ class Recorder(Watch):
     def on_epoch(self, report: EpochReport) -> None:
         """Record the scores of an epoch, and draw the previews."""
         epoch = report.progress.epoch
-        self._run.log_metrics(report.named(self._data.train_name), step=epoch)
+        named = report.named(self._data.train_name)
+        self._run.log_metrics(named, step=epoch)
+        self._run.log_metrics(headlines(report.progress.best_metrics or named), step=0)
         if self._board:
             self._board.scalars("train", report.train, epoch)
             for name, scores in report.valid.items():

@@ -290,7 +290,7 @@ def _record(
         # A run of a training keeps its own labels.
         tags=None if config.run_id else naming.run_tags("evaluate", scored, sets) | tags,
     ) as run:
-        run.log_metrics(values | naming.headlines(values))
+        run.log_metrics(naming.headlines(values) | values)
         if config.output is not None:
             run.set_tags({"scores": storage.join(config.output, SCORES)})
         for data_set in sets:

@@ -111,7 +111,7 @@ def _finish(
 
     if run is None:
         return TrainResult("", job.folder, progress.epoch, progress.metrics)
-    run.log_metrics(naming.headlines(progress.metrics), step=progress.epoch)
+    run.log_metrics(naming.headlines(progress.metrics), step=0)
     if job.folder is not None:
         to = Destination(job.folder, job.definition, job.contract, job.planned)
         record = TrainRecord(run_id=run.run_id, epochs=progress.epoch, metrics=progress.metrics)

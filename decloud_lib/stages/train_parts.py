@@ -293,7 +293,7 @@ def open_run(job: Job, run_id: str | None) -> AbstractContextManager[tracking.Ru
     """Start the MLflow run, or go on with that of an interrupted training."""
     from decloud_lib.learning import naming
 
-    config, training = job.config, job.sets[0]
+    config, (training, *validation) = job.config, job.sets
     tags = naming.run_tags("train", job.definition.name, job.sets)
     tags |= tracking.origin_tags(pipeline_run=config.pipeline_run, parent_run=config.parent_run_id)
     return tracking.open_run(
@@ -302,6 +302,7 @@ def open_run(job: Job, run_id: str | None) -> AbstractContextManager[tracking.Ru
         run_id=run_id if run_id and tracking.has_run(run_id) else None,
         tags=tags,
         watch_system=True,
+        first=(naming.VALID_HEADLINE,) if validation else (),
     )
 
 

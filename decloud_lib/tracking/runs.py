@@ -166,6 +166,7 @@ def open_run(
     run_id: str | None = None,
     tags: Mapping[str, str] | None = None,
     watch_system: bool = False,
+    first: Sequence[str] = (),
 ) -> Iterator[Run]:
     """Start a run, or go on with one; it is marked finished or failed at the end.
 
@@ -181,6 +182,9 @@ def open_run(
         Labels.
     watch_system
         Record load and memory of processor, GPUs, disk and network, as curves over time.
+    first
+        Metrics that a new run begins with, though their values (NaN for now) come later: MLflow's
+        page of compared runs draws the one that was recorded first.
 
     Raises
     ------
@@ -197,6 +201,8 @@ def open_run(
             tags=dict(tags or {}),
             log_system_metrics=watch_system,
         )
+        if first and not run_id:
+            mlflow.log_metrics(dict.fromkeys(first, math.nan), step=0)
     with active:
         yield Run(active.info.run_id)
 
@@ -247,7 +253,7 @@ def metric_curves(run_id: str) -> dict[str, list[tuple[float, float]]]:
     return {
         name: [(float(point.step), point.value) for point in points]
         for name, points in histories.items()
-        if len(points) > 1
+        if len({point.step for point in points}) > 1
     }
 
 
