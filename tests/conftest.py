@@ -1,10 +1,11 @@
 """Fixtures for all tests: an isolated environment and buckets on real servers."""
 
+import gc
 import itertools
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -19,6 +20,21 @@ hypothesis.settings.register_profile("laptop", deadline=None)
 hypothesis.settings.load_profile("ci" if servers.ON_CI else "laptop")
 
 _numbers = itertools.count()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage among what the imports of all tests make, neither now nor later.
+
+    TensorFlow, MLflow and the others make some 700,000 objects that stay; Keras collects garbage
+    again and again, which would take half a second each time.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(autouse=True)

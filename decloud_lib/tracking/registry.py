@@ -59,13 +59,16 @@ def register(run_id: str, name: str, alias: str, tags: Mapping[str, str] | None 
             )
         if not mlflow.search_registered_models(f"name = '{name}'"):
             mlflow.create_registered_model(name)
+        labels = {DIGEST_TAG: digest, **(tags or {})}
         version = next((item for item in find_versions(name) if item.run_id == run_id), None)
         if version is None:
+            source = f"models:/{logged.model_id}"
             made = mlflow.create_model_version(
-                name, f"models:/{logged.model_id}", run_id, model_id=logged.model_id
+                name, source, run_id, tags=labels, model_id=logged.model_id
             )
             version = _version(made)
-        set_tags(version, {DIGEST_TAG: digest, **(tags or {})})
+        else:
+            set_tags(version, labels)
         mlflow.set_registered_model_alias(name, alias, str(version.number))
     return find_version(name, version.number)
 
@@ -107,9 +110,10 @@ def set_tags(version: Version, tags: Mapping[str, str]) -> None:
     """Label a version; what is there already under the same keys is replaced."""
     found = find_version(version.name, version.number).tags
     with calling():
+        mlflow = client()
         for key, value in tags.items():
             if found.get(key) != value:
-                client().set_model_version_tag(version.name, str(version.number), key, value)
+                mlflow.set_model_version_tag(version.name, str(version.number), key, value)
 
 
 def describe(version: Version, text: str) -> None:

@@ -84,7 +84,7 @@ def test_a_network_is_scored_beside_the_models(tiles: str, tmp_path: Path) -> No
     from decloud_lib.models.registry import ModelSpec
     from decloud_lib.models.store import export_model
 
-    definition, spec = registry.get("residual"), ModelSpec()
+    definition, spec = registry.get("residual"), ModelSpec(width=4)
     folder = export_model(
         definition.build(spec), definition, tmp_path / "mine", definition.contract(spec)
     )

@@ -100,8 +100,9 @@ def test_one_window_gives_what_the_network_gives(
     assert (valid == ~hidden).all(), "no data exactly where nothing was seen before or after"
 
 
-@pytest.mark.parametrize("ts", [64, 96])
-@pytest.mark.parametrize(("name", "multiple"), [("residual", 4), ("gapfilling_kriged", 1)])
+@pytest.mark.parametrize(
+    ("name", "multiple", "ts"), [("residual", 4, 64), ("gapfilling_kriged", 1, 96)]
+)
 def test_windows_leave_no_step(
     scene: Scene, residual: Path, tmp_path: Path, name: str, multiple: int, ts: int
 ) -> None:

@@ -52,14 +52,24 @@ def draw(root: str) -> str:
     return output
 
 
-@pytest.fixture
-def both(bucket: str, tmp_path: Path) -> dict[str, str]:
-    """Prepare one small series in both modes; return the root of each."""
-    series = small_delivery(tmp_path, days=40)
-    roots = {mode: storage.join(bucket, mode) for mode in MODES}
-    for mode, root in roots.items():
-        prepare_all(series, root, mode)
-    return roots
+_PREPARED: dict[str, dict[str, str]] = {}
+
+
+@pytest.fixture(params=["folder", "s3"])
+def both(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    """Prepare one small series in both modes, once; return the root of each."""
+    # The variables that lead to the bucket are set for each test.
+    bucket = request.getfixturevalue("s3") if request.param == "s3" else None
+    if request.param not in _PREPARED:
+        folder = tmp_path_factory.mktemp("series")
+        series = small_delivery(folder, days=40)
+        roots = {mode: storage.join(bucket or str(folder), mode) for mode in MODES}
+        for mode, root in roots.items():
+            prepare_all(series, root, mode)
+        _PREPARED[request.param] = roots
+    return _PREPARED[request.param]
 
 
 def test_samples_are_the_same_to_the_byte(both: dict[str, str]) -> None:

@@ -104,21 +104,13 @@ def test_a_text_file_lists_the_images(scene: Scene, copy: Path, tmp_path: Path) 
         synthesise(config_of(scene, copy, tmp_path, il_s2=(str(listing),)))
 
 
-@pytest.mark.parametrize(
-    "name", ["monthly_synthesis_6_s2_images_david", "monthly_synthesis_6_s2s1_images_david"]
-)
-@pytest.mark.parametrize("engine", ["rasterio", "otb"])
-def test_the_monthly_networks_leave_no_seams(
-    scene: Scene, tmp_path: Path, name: str, engine: str
-) -> None:
-    if engine == "otb":
-        pytest.importorskip("otbApplication", reason="no Orfeo ToolBox here: `make otb`")
-    model = export(name, tmp_path / "model")
-    kind = "s2s1" if "s2s1" in name else "s2"
+def test_the_toolbox_reads_a_month_without_seams_too(scene: Scene, tmp_path: Path) -> None:
+    pytest.importorskip("otbApplication", reason="no Orfeo ToolBox here: `make otb`")
+    model = export("monthly_synthesis_6_s2s1_images_david", tmp_path / "model")
     images = []
-    for size, reader in ((256, "rasterio"), (32, engine)):
-        result = synthesise(config_of(scene, model, tmp_path / str(size), ts=size, engine=reader))
-        assert result.output.endswith(f"monthly_synthesis_{kind}_202006.tif")
+    for size, engine in ((256, "rasterio"), (32, "otb")):
+        result = synthesise(config_of(scene, model, tmp_path / str(size), ts=size, engine=engine))
+        assert result.output.endswith("monthly_synthesis_s2s1_202006.tif")
         images.append(stored(result.output).astype(int))
     assert images[0].std() > 10
     assert np.abs(images[0] - images[1]).max() <= 1

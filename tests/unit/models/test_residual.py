@@ -40,6 +40,25 @@ def untrained() -> ServedModel:
     return serve_definition(registry.get("residual"))
 
 
+@pytest.fixture(scope="module")
+def perturbed() -> ServedModel:
+    """Return a network whose last layer is not 0 any more."""
+    import tensorflow as tf
+
+    definition, spec = registry.get("residual"), ModelSpec()
+    model = definition.build(spec)
+    rng = np.random.default_rng(0)
+    for variable in model.get_layer("correction_and_scale").variables:
+        variable.assign(rng.normal(0.0, 0.1, variable.shape))
+    names = {"s2_t": "s2_estim", "s2_t_scale": "s2_estim_scale"}
+
+    def predict(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = model(inputs, training=False)
+        return {names[key]: value for key, value in outputs.items()}
+
+    return ServedModel(definition.contract(spec), tf.function(predict))
+
+
 def test_the_fit_in_the_graph_is_that_of_the_arrays(fitted: ServedModel) -> None:
     for seed in (1, 2):
         inputs, _ = five_dates(seed, some_hidden(seed))
@@ -69,8 +88,10 @@ def test_the_fit_beats_linear_interpolation_under_the_gap(fitted: ServedModel) -
     assert np.mean(gains) > 1.0
 
 
-@pytest.mark.parametrize("name", ["gapfilling_fitted", "residual"])
-def test_a_date_wholly_hidden_is_linear_interpolation_before_training(name: str) -> None:
+@pytest.mark.parametrize("name", ["fitted", "untrained"])
+def test_a_date_wholly_hidden_is_linear_interpolation_before_training(
+    request: pytest.FixtureRequest, name: str
+) -> None:
     inputs, _ = five_dates(1, np.ones((64, 64), bool))
     ages = [
         inputs["s2_timestamp_t"] - inputs["s2_timestamp_tm1"],
@@ -78,7 +99,7 @@ def test_a_date_wholly_hidden_is_linear_interpolation_before_training(name: str)
     ]
     ratio = ages[0] / (ages[0] + ages[1])
     before, after = (inputs[f"s2_{key}"] / 1e4 for key in ("tm1", "tp1"))
-    found = serve_definition(registry.get(name)).predict(inputs)["s2_estim"]
+    found = request.getfixturevalue(name).predict(inputs)["s2_estim"]
     np.testing.assert_allclose(found, before + (after - before) * ratio, atol=1e-6)
 
 
@@ -128,23 +149,21 @@ def test_the_weights_of_the_package_fit_the_default_size_only() -> None:
         serve_by_name(registry.get("crga_os2_david"))
 
 
-def test_what_is_hidden_has_no_influence() -> None:
-    served = perturbed()
+def test_what_is_hidden_has_no_influence(perturbed: ServedModel) -> None:
     hidden = some_hidden()
     inputs, _ = five_dates(1, hidden)
-    found = served.predict(inputs)["s2_estim"]
+    found = perturbed.predict(inputs)["s2_estim"]
     inputs["s2_t"][0, hidden] = np.random.default_rng(0).integers(0, 9_000, (hidden.sum(), 4))
-    np.testing.assert_array_equal(served.predict(inputs)["s2_estim"], found)
+    np.testing.assert_array_equal(perturbed.predict(inputs)["s2_estim"], found)
 
 
-def test_a_missing_date_may_be_no_data_or_flagged() -> None:
-    served = perturbed()
+def test_a_missing_date_may_be_no_data_or_flagged(perturbed: ServedModel) -> None:
     inputs, _ = five_dates(1, some_hidden())
     inputs["s2_tm2"][:] = -10_000
-    as_nodata = served.predict(inputs)
+    as_nodata = perturbed.predict(inputs)
     inputs["s2_tm2"][:] = 3_000
     inputs["s2_cld10m_tm2"][:] = 1
-    flagged = served.predict(inputs)
+    flagged = perturbed.predict(inputs)
     np.testing.assert_array_equal(as_nodata["s2_estim"], flagged["s2_estim"])
     assert np.isfinite(flagged["s2_estim"]).all()
 
@@ -158,11 +177,13 @@ def test_a_missing_date_may_be_no_data_or_flagged() -> None:
         tuple(f"s1_{name}" for name in ("tm2", "tm1", "t", "tp1", "tp2")),
     ],
 )
-def test_estimates_are_finite_whatever_is_missing(missing: tuple[str, ...]) -> None:
+def test_estimates_are_finite_whatever_is_missing(
+    perturbed: ServedModel, missing: tuple[str, ...]
+) -> None:
     inputs, _ = five_dates(1, some_hidden())
     for key in missing:
         inputs[key][:] = -10_000 if key.startswith("s2") else 0
-    outputs = perturbed().predict(inputs)
+    outputs = perturbed.predict(inputs)
     assert np.isfinite(outputs["s2_estim"]).all()
     assert (outputs["s2_estim_scale"] > 0).all()
 
@@ -211,21 +232,3 @@ def test_the_loss_counts_hidden_pixels_only() -> None:
     elsewhere = estimate + 0.5 * ~hidden[None, :, :, None]
     again = loss(inputs, targets, {"s2_t": elsewhere, "s2_t_scale": scale})
     assert float(again[0]) == pytest.approx(float(found[0]), abs=1e-5)
-
-
-def perturbed() -> ServedModel:
-    """Return a network whose last layer is not 0 any more."""
-    import tensorflow as tf
-
-    definition, spec = registry.get("residual"), ModelSpec()
-    model = definition.build(spec)
-    rng = np.random.default_rng(0)
-    for variable in model.get_layer("correction_and_scale").variables:
-        variable.assign(rng.normal(0.0, 0.1, variable.shape))
-    names = {"s2_t": "s2_estim", "s2_t_scale": "s2_estim_scale"}
-
-    def predict(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        outputs = model(inputs, training=False)
-        return {names[key]: value for key, value in outputs.items()}
-
-    return ServedModel(definition.contract(spec), tf.function(predict))
