@@ -23,10 +23,10 @@ demo: $(READY) ## products to cloud-free image: OUT=folder, PRODUCTS=folder, ARG
 	$(BIN)/decloud demo --out $(OUT) $(if $(PRODUCTS),--products $(PRODUCTS)) $(ARGS)
 
 test: $(READY) lint ## lint, types, contracts and the whole suite that needs no Docker
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-fast: $(READY) ## unit and stage tests only
-	$(BIN)/python -m pytest -n $(WORKERS) tests/unit tests/stages $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/unit tests/stages $(ARGS)
 
 test-containers: $(READY) ## build the images, run all pipelines in them (needs a Docker engine)
 	PYTHON=$(BIN)/python bash docker/test.sh

@@ -24,11 +24,13 @@ def records(tmp_path: Path) -> Path:
     return write_records(tmp_path / "samples/valid", n=5)
 
 
-@pytest.fixture
-def savedmodel(tmp_path: Path) -> str:
+@pytest.fixture(scope="module")
+def savedmodel(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Export a network, which no test may change."""
     definition, spec = registry.get("crga_os2_david"), ModelSpec()
     contract = definition.contract(spec)
-    return str(export_model(definition.build(spec), definition, tmp_path / "david", contract))
+    folder = tmp_path_factory.mktemp("models") / "david"
+    return str(export_model(definition.build(spec), definition, folder, contract))
 
 
 def test_a_network_is_scored_beside_both_baselines(

@@ -27,7 +27,7 @@ def test_a_network_of_all_bands_is_trained_on_both_targets(
             valid_records=(folders[1],),
             model="crga_os2_david_all_bands",
             out_savedmodel=str(tmp_path / "models"),
-            epochs=2,
+            epochs=1,
             batch_size_train=3,
         )
     )

@@ -44,7 +44,7 @@ def samples(draw):
     return arrays
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=20)
 @given(samples())
 def test_a_record_is_the_example_that_tensorflow_makes(tmp_path_factory, arrays):
     schema = SampleSchema(
