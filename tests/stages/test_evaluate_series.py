@@ -19,7 +19,7 @@ def tiles(tmp_path_factory: pytest.TempPathFactory) -> str:
         seed=4, size_px=64, days=60, s2_dates=8, s2_zipped=0, edges=0.0, covers=COVERS
     )
     series = make_products(config, root / "raw")
-    prepare(PrepareConfig(products=str(series.root), prepared=str(root / "prepared")))
+    prepare(PrepareConfig(products=str(series.root), prepared=str(root / "prepared"), workers=1))
     return str(root / "prepared" / "tiles.json")
 
 
