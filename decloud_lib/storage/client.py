@@ -1,16 +1,15 @@
-"""The S3 client that the AWS variables describe; the only importer of boto3."""
+"""The S3 client that the AWS variables describe.
+
+boto3 is imported when there is something to ask a bucket: it takes longer than what a command on
+local files imports otherwise.
+"""
 
 import os
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import boto3
-import botocore.session
-from botocore.config import Config
-from botocore.utils import parse_timestamp
+from typing import TYPE_CHECKING, Any
 
 from decloud_lib.errors import StorageError
 from decloud_lib.storage.failures import s3_errors
@@ -21,15 +20,15 @@ if TYPE_CHECKING:
 Variables = tuple[tuple[str, str], ...]
 
 #: An unreachable server is given up after at most 4 x 3 s of trying and 1 + 2 + 4 s of waiting.
-_CONFIG = Config(
-    connect_timeout=3,
-    read_timeout=60,
-    retries={"total_max_attempts": 4, "mode": "standard"},
-    max_pool_connections=32,
+_SETTINGS: dict[str, Any] = {
+    "connect_timeout": 3,
+    "read_timeout": 60,
+    "retries": {"total_max_attempts": 4, "mode": "standard"},
+    "max_pool_connections": 32,
     # Other S3 servers than Amazon's stumble over the newer checksums.
-    request_checksum_calculation="when_required",
-    response_checksum_validation="when_required",
-)
+    "request_checksum_calculation": "when_required",
+    "response_checksum_validation": "when_required",
+}
 
 
 def variables() -> Variables:
@@ -81,6 +80,10 @@ def _environment() -> "os._Environ[str]":
 
 @lru_cache(maxsize=8)
 def _cached_client(_pid: int, settings: Variables) -> "S3Client":
+    import boto3
+    import botocore.session
+    from botocore.config import Config
+
     values = dict(settings)
     # A session of its own: the default one is not safe to share between threads. boto3 reads
     # AWS_DEFAULT_REGION only, GDAL both.
@@ -88,7 +91,7 @@ def _cached_client(_pid: int, settings: Variables) -> "S3Client":
     core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
     session = boto3.session.Session(botocore_session=core, region_name=values.get("AWS_REGION"))
     try:
-        made: S3Client = session.client("s3", config=_CONFIG)
+        made: S3Client = session.client("s3", config=Config(**_SETTINGS))
     except ValueError as error:
         raise StorageError(
             f"the S3 server cannot be named so ({error}); expected AWS_ENDPOINT_URL as "
@@ -96,7 +99,7 @@ def _cached_client(_pid: int, settings: Variables) -> "S3Client":
         ) from error
     if "amazonaws.com" not in made.meta.endpoint_url:
         # Bucket names are no host names on other servers.
-        config = _CONFIG.merge(Config(s3={"addressing_style": "path"}))
+        config = Config(**_SETTINGS, s3={"addressing_style": "path"})
         made = session.client("s3", config=config)
     return made
 
@@ -106,5 +109,7 @@ def _moment(value: str) -> datetime:
     if str(value).endswith("Z"):
         with suppress(ValueError):
             return datetime.fromisoformat(value)
+    from botocore.utils import parse_timestamp
+
     found: datetime = parse_timestamp(value)
     return found

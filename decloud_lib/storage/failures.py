@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from boto3.exceptions import Boto3Error
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -70,6 +69,8 @@ def s3_errors(uri: str, server: str) -> Iterator[None]:
     server
         The endpoint, for the messages.
     """
+    from boto3.exceptions import Boto3Error  # here, as in `client`: local work needs no boto3
+
     try:
         yield
     except ClientError as error:
