@@ -28,7 +28,7 @@ _CARRIERS = {
     *("storage", "tracking", "progress.py", "manifest.py", "fingerprint.py", "errors.py"),
     *("learning/recording.py", "learning/diagnosis.py", "models/boards.py", "models/diagram.py"),
     *("models/previews.py", "stages/quarantine.py", "learning/publish.py", "learning/seen.py"),
-    *("samples/profile.py", "checksums.py"),
+    *("samples/profile.py", "checksums.py", "learning/naming.py"),
 }
 _POLARISATION = re.compile(r"_v[vh]_", re.IGNORECASE)
 
