@@ -16,6 +16,8 @@ SCORES = {"psnr_db": "{:.2f}", "mae": "{:.4f}", "ssim": "{:.4f}", "sam_deg": "{:
 #: Names of linear interpolation.
 _LINEAR = ("linear_gap_filling", "crga_os2_gapfilling", "crga_os1_gapfilling")
 _SPLITS = ("test", "valid")
+#: Parameters that have a column of their own, or follow from the model.
+_TOLD = {"model", "parameters"}
 _SECONDS_OF_MINUTE = 60.0
 
 
@@ -74,6 +76,16 @@ class Board:
     score: str
     entries: tuple[Entry, ...]
 
+    def settings(self, entry: Entry) -> str:
+        """Return the settings of a run that are not the same in all: `learning_rate 0.003`."""
+        # Without any it is no training; a training records those that are not the default.
+        others = [other.run.params for other in self.entries if other.run.params]
+        return ", ".join(
+            f"{name} {value}"
+            for name, value in sorted(entry.run.params.items())
+            if name not in _TOLD and any(other.get(name) != value for other in others)
+        )
+
 
 def make_boards(
     runs: Iterable[FoundRun], score: str, part: str | None = None, limit: int | None = None
@@ -95,7 +107,8 @@ def make_boards(
     found: dict[str, list[Entry]] = {}
     for run in runs:
         entry = _entry(run, score, part)
-        if entry is not None:
+        # The parent of a sweep repeats the score of its best training.
+        if entry is not None and run.tags.get("stage") != "sweep":
             found.setdefault(run.experiment, []).append(entry)
     sign = -1.0 if higher_is_better(score) else 1.0
     return [

@@ -1,6 +1,7 @@
 """Show the runs of MLflow in the order of a score, on a terminal and as a page."""
 
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -12,6 +13,7 @@ from decloud_lib.errors import ConfigError
 if TYPE_CHECKING:
     from decloud_lib.learning.leaderboard import Board
 
+_SETTINGS_WIDTH = 60
 _SPLITS = ("train/", "valid/", "test/")
 
 
@@ -59,6 +61,8 @@ class RankedRun:
     parameters: int | None
     minutes: float | None
     status: str
+    settings: str
+    """Those that are not the same in all runs of the experiment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ class LeaderboardResult:
         chosen = self.score not in {"psnr_db", "mae", "ssim", "sam_deg"}
         heads = (
             *("#", "run", "model", "scored on", "PSNR dB", "MAE", "SSIM", "SAM deg"),
-            *("over linear dB", "parameters", "minutes", "status"),
+            *("over linear dB", "parameters", "minutes", "status", "settings that differ"),
             *((self.score,) if chosen else ()),
         )
         tables = []
@@ -89,6 +93,7 @@ class LeaderboardResult:
                     *(run.rank, run.name, run.model, run.part),
                     *(run.psnr_db, run.mae, run.ssim, run.sam_deg, run.over_linear_db),
                     *(run.parameters, run.minutes, run.status.lower()),
+                    shorten(run.settings, _SETTINGS_WIDTH, placeholder=" ..."),
                     *((run.score,) if chosen else ()),
                 )
                 for run in self.runs
@@ -143,6 +148,7 @@ def _ranked(board: "Board") -> list[RankedRun]:
             parameters=entry.parameters,
             minutes=entry.minutes,
             status=entry.run.status,
+            settings=board.settings(entry),
         )
         for rank, entry in enumerate(board.entries, start=1)
     ]

@@ -54,6 +54,29 @@ def test_scores_of_a_test_set_count_before_those_of_a_validation_set(linear: str
     assert asked.entries[0].value == 30.0
 
 
+def test_settings_that_differ_tell_runs_apart() -> None:
+    def trained(value: float, **params: str) -> FoundRun:
+        return replace(run("same", valid__v__mae=value), params={"epochs": "3", **params})
+
+    fast = trained(0.1, learning_rate="0.003", lr_schedule="cosine", parameters="7")
+    slow, scored = (
+        trained(0.2, learning_rate="0.001"),
+        replace(run("x", valid__v__mae=0.3), params={}),
+    )
+    (board,) = make_boards([fast, slow, scored], "mae")
+    assert [board.settings(entry) for entry in board.entries] == [
+        "learning_rate 0.003, lr_schedule cosine",
+        "learning_rate 0.001",
+        "",
+    ]
+    assert "<td>learning_rate 0.003, lr_schedule cosine</td>" in board_page([board], "Board")
+
+
+def test_the_parent_of_a_sweep_is_no_competitor() -> None:
+    parent = replace(run("sweep", valid__v__mae=0.1), tags={"stage": "sweep"})
+    assert make_boards([parent], "mae") == []
+
+
 def test_experiments_are_not_mixed() -> None:
     runs = [run("a", valid__v__mae=0.1), run("b", experiment="autumn", valid__v__mae=0.2)]
     assert [board.experiment for board in make_boards(runs, "mae")] == ["autumn", "spring"]
