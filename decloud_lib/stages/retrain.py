@@ -11,6 +11,7 @@ from decloud_lib import fingerprint, storage, tracking
 from decloud_lib.config import StageConfig
 from decloud_lib.errors import ConfigError, DecloudError, ProductError
 from decloud_lib.fingerprint import Change, Fingerprint
+from decloud_lib.garbage import uncollected
 from decloud_lib.learning import origins
 from decloud_lib.learning.evidence import OUTCOME_TAG
 from decloud_lib.raster.products.discovery import discover
@@ -320,9 +321,10 @@ def take_fingerprint(config: RetrainConfig) -> Fingerprint:
     ProductError
         No product that can be used.
     """
-    discovery = discover(config.products)
-    chosen = select(discovery.found, tiles=config.tiles, start=config.start, end=config.end)
-    data = origins.data_part(discovery, chosen, config.products)
+    with uncollected():
+        discovery = discover(config.products)
+        chosen = select(discovery.found, tiles=config.tiles, start=config.start, end=config.end)
+        data = origins.data_part(discovery, chosen, config.products)
     if not data.items:
         raise ProductError(
             f"{config.products}: no product that can be used; `decloud list-products` says why"

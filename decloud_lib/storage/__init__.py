@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from decloud_lib.errors import StorageError
+from decloud_lib.garbage import uncollected
 from decloud_lib.storage import local, s3, web
 from decloud_lib.storage.client import use_environment
 from decloud_lib.storage.entry import Entry
@@ -136,7 +137,8 @@ def list_files(uri: str) -> list[Entry]:
     StorageError
         The bucket does not exist, cannot be reached or refuses the credentials.
     """
-    return _place(uri).list_files(uri)
+    with uncollected():
+        return _place(uri).list_files(uri)
 
 
 def list_children(uri: str) -> list[str]:

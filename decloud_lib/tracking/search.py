@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from decloud_lib.garbage import uncollected
 from decloud_lib.tracking.runs import THUMBNAIL
-from decloud_lib.tracking.server import TrackingError, calling, client, tracking_uri, uncollected
+from decloud_lib.tracking.server import TrackingError, calling, client, tracking_uri
 
 #: As many as MLflow gives at once.
 _PAGE = 1000

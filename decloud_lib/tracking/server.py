@@ -5,7 +5,6 @@ directory, with the artifacts in `mlartifacts` beside it. MLflow's own messages,
 and its minutes of retries are switched off.
 """
 
-import gc
 import logging
 import os
 import warnings
@@ -18,6 +17,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from decloud_lib.errors import DecloudError
+from decloud_lib.garbage import uncollected
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 _SQLITE = "sqlite:///"
@@ -109,21 +109,6 @@ def artifact_location() -> str | None:
     if path == tracking_uri():
         return None
     return Path(path).resolve().with_name("mlartifacts").as_uri()
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Look for no garbage meanwhile: a third of the time where a million objects are made to stay.
-
-    So it is when MLflow is imported, and when it answers with many runs.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 @contextmanager
