@@ -68,12 +68,11 @@ def test_models_are_scored_under_each_protocol(tiles: str, tmp_path: Path) -> No
 
 
 def test_dates_may_be_chosen_by_day(tiles: str, tmp_path: Path) -> None:
-    every = evaluate_series(config_of(tiles, tmp_path / "a", protocols=("hidden",)))
+    quick = {"protocols": ("hidden",), "models": ("linear_gap_filling",)}
+    every = evaluate_series(config_of(tiles, tmp_path / "a", **quick))
     csv = (tmp_path / "a" / "scores" / "scores.csv").read_text().splitlines()[1:]
     days = sorted({line.split(",")[2][:10] for line in csv})
-    part = evaluate_series(
-        config_of(tiles, tmp_path / "b", protocols=("hidden",), first=days[-1], last=days[-1])
-    )
+    part = evaluate_series(config_of(tiles, tmp_path / "b", **quick, first=days[-1], last=days[-1]))
     assert (every.dates, part.dates) == (len(days), 1)
     with pytest.raises(NoSampleError, match="none of them within"):
         evaluate_series(config_of(tiles, tmp_path / "c", first="2031-01-01"))
@@ -88,7 +87,13 @@ def test_a_network_is_scored_beside_the_models(tiles: str, tmp_path: Path) -> No
     folder = export_model(
         definition.build(spec), definition, tmp_path / "mine", definition.contract(spec)
     )
-    config = config_of(tiles, tmp_path, savedmodels=(str(folder),), protocols=("partly-hidden",))
+    config = config_of(
+        tiles,
+        tmp_path,
+        savedmodels=(str(folder),),
+        models=("linear_gap_filling", "gapfilling_kriged"),
+        protocols=("partly-hidden",),
+    )
     scores = evaluate_series(config).scores["partly-hidden"]
     np.testing.assert_allclose(
         scores["mine"]["psnr_db"], scores["gapfilling_kriged"]["psnr_db"], atol=1e-2
