@@ -18,32 +18,30 @@ the mean of a whole ring of pixels around the gap, which fields do not.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 import keras
-import numpy as np
 from keras import KerasTensor, ops
 
 from decloud_lib.arrays.fitting import RIM_PX
 from decloud_lib.arrays.temporal import RADIUS_PX
+from decloud_lib.models.cutting import Cut
 from decloud_lib.models.fitted import OPTICAL_KEYS, RADAR_KEYS, Fitted
 from decloud_lib.models.normalise import make_inputs
 from decloud_lib.models.registry import ModelDefinition, ModelSpec, register
-from decloud_lib.types import Array
 
 KEYS = (*OPTICAL_KEYS, *RADAR_KEYS)
 TARGET = "s2_t"
 
-BLOCK_PX = 64
-STEP_PX = 32
-SPACING_PX = 4
+SMALL, LARGE = Cut(64, 32, 4), Cut(128, 32, 8)
+"""For samples, which are one block, and for all larger images: on synthetic scenes of 4 km, half
+hidden, large blocks are 0.2 to 1.5 dB better than small ones and take two thirds of the time."""
 ALIKE, ALIKE_NEARBY, NOISE = 0.4, 0.4, 1.0
 """Variances of the parts of the kernel and of what nothing tells, in squared units: the unit is the
 error of the ridge regression."""
 REACH_PX = 12.0
 """Distance over which fields that look alike change alike."""
-_LANDMARKS = BLOCK_PX // SPACING_PX
 _FLOOR = 0.003
 """Smallest unit, reflectance: about the noise of the sensor."""
 _PRIOR_PX = 64.0
@@ -105,25 +103,11 @@ class Kriging(keras.layers.Layer):  # type: ignore[misc]
         (N, H, W, 1), the share of the variance that stays unknown, 0-1; `weight`: (N, H, W, 1), how
         far the pixel was learned from: 0-1 without advice.
         """
-        height, width = ops.shape(known["features"])[1:3]
         inside = ops.ones_like(known["trusted"])
         parts = [*(known[name] for name in _PARTS), inside, *([] if advice is None else [advice])]
         bands, advised = known["seen"].shape[-1], 0 if advice is None else advice.shape[-1]
         packed = ops.concatenate(parts, axis=-1)
-        rows, cols = _steps(height), _steps(width)
-        missing = [(steps + 1) * STEP_PX - side for steps, side in ((rows, height), (cols, width))]
-        packed = ops.pad(packed, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)))
-        strips = ops.moveaxis(_overlapping(packed, rows, axis=1), 1, 0)
-
-        def next_strip(_: KerasTensor, strip: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
-            found = self._strip(strip, cols, (bands, advised))
-            return found, found
-
-        # One row of blocks after the other, which bounds the memory: `map` begins ten at once.
-        first = ops.zeros_like(strips[0, ..., :1]) * ops.ones((2 * bands + 3,))
-        found = ops.scan(next_strip, first, strips)[1]
-        merged = _merged(ops.moveaxis(found, 0, 1), rows, axis=1)[:, :height, :width]
-        merged = merged[..., :-1] / merged[..., -1:]
+        merged = _on_blocks(packed, lambda cut, block: _block(cut, block, bands, advised), bands)
         return {
             "predicted": merged[..., :bands],
             "scale": merged[..., bands : 2 * bands],
@@ -140,49 +124,58 @@ class Kriging(keras.layers.Layer):  # type: ignore[misc]
         shapes = {"predicted": bands, "scale": bands, "unknown": one, "weight": one}
         return {key: KerasTensor(shape, dtype="float32") for key, shape in shapes.items()}
 
-    def _strip(
-        self, strip: KerasTensor, cols: KerasTensor, channels: tuple[int, int]
-    ) -> KerasTensor:
-        """Return (N, 64, W, 2 B + 3): what is found of all blocks, faded, and the sum of fading."""
-        blocks = ops.moveaxis(_overlapping(strip, cols, axis=2), 2, 1)
-        shape = ops.shape(blocks)
-        flat = ops.reshape(blocks, (-1, BLOCK_PX, BLOCK_PX, blocks.shape[-1]))
-        found = self._blocks(flat, *channels)
-        fading = ops.convert_to_tensor(_fading())
-        found = ops.concatenate([found * fading, ops.ones_like(found[..., :1]) * fading], axis=-1)
-        found = ops.reshape(found, (shape[0], shape[1], BLOCK_PX, BLOCK_PX, found.shape[-1]))
-        return _merged(ops.moveaxis(found, 1, 2), cols, axis=2)
 
-    def _blocks(self, packed: KerasTensor, bands: int, advised: int) -> KerasTensor:
-        """Return (N, 64, 64, 2 B + 2) of blocks, each on its own, in the order of `call`."""
-        width = packed.shape[-1] - 3 * bands - 3 - advised
-        sizes = (width, bands, bands, bands, 1, 1, 1, advised)
-        features, change, trend, seen, trusted, shown, inside, advice = _split(packed, sizes)
-        expected = _PRIOR**2 * weighted_mean(ops.square(change), inside)
-        unit, weights = trust(seen, trusted, shown, inside, expected)
-        kernel, extra = _kernel_of(advice, inside)
-        if advised:
-            doubt = advice[..., _WEIGHT : _WEIGHT + 1]
-            weights = weights * ops.exp(ops.clip(doubt, -3.0, 2.0))
-        size = (-1, BLOCK_PX * BLOCK_PX)
-        strengths = _strengths(trend / unit, weights)
-        scaled = ops.concatenate([_standardised(features, inside), *extra], axis=-1)
-        basis, prior = _basis(scaled, kernel, strengths)
-        weighted = ops.swapaxes(basis * ops.reshape(weights, (*size, 1)), 1, 2)
-        difference = ops.clip(seen / unit, -_LARGEST, _LARGEST) + trend / unit
-        cross = ops.matmul(weighted, ops.reshape(difference, (*size, bands)))
-        system = ops.matmul(weighted, basis) + NOISE * ops.eye(basis.shape[-1])
-        root = ops.linalg.cholesky(system)
-        half = ops.linalg.solve_triangular(root, ops.swapaxes(basis, 1, 2), lower=True)
-        found = ops.matmul(
-            ops.swapaxes(half, 1, 2), ops.linalg.solve_triangular(root, cross, lower=True)
-        )
-        variance = NOISE * ops.sum(ops.square(half), axis=1)
-        found = ops.reshape(found, (-1, BLOCK_PX, BLOCK_PX, bands)) * unit
-        variance = ops.clip(ops.reshape(variance, (-1, BLOCK_PX, BLOCK_PX, 1)), 0.0, prior)
-        # A Laplace density of this scale has this variance.
-        scale = unit * ops.sqrt((NOISE + variance) / 2.0)
-        return ops.concatenate([found, scale, variance / prior, weights], axis=-1)
+def _on_blocks(
+    packed: KerasTensor, work: Callable[[Cut, KerasTensor], KerasTensor], bands: int
+) -> KerasTensor:
+    """Return (N, H, W, 2 B + 2): what is found of an image, cut as its size asks for."""
+
+    def by(cut: Cut) -> Callable[[], KerasTensor]:
+        return lambda: cut.over(packed, lambda block: work(cut, block), 2 * bands + 2)
+
+    height, width = ops.shape(packed)[1:3]
+    if isinstance(height, int) and isinstance(width, int):
+        return by(SMALL if max(height, width) <= SMALL.block_px else LARGE)()
+    return ops.cond(ops.maximum(height, width) <= SMALL.block_px, by(SMALL), by(LARGE))
+
+
+def _block(cut: Cut, packed: KerasTensor, bands: int, advised: int) -> KerasTensor:
+    """Return (N, block, block, 2 B + 2) of a block, in the order of `Kriging.call`."""
+    width = packed.shape[-1] - 3 * bands - 3 - advised
+    sizes = (width, bands, bands, bands, 1, 1, 1, advised)
+    features, change, trend, seen, trusted, shown, inside, advice = _split(packed, sizes)
+    expected = _PRIOR**2 * weighted_mean(ops.square(change), inside)
+    unit, weights = trust(seen, trusted, shown, inside, expected)
+    kernel, extra = _kernel_of(advice, inside)
+    if advised:
+        doubt = advice[..., _WEIGHT : _WEIGHT + 1]
+        weights = weights * ops.exp(ops.clip(doubt, -3.0, 2.0))
+    strengths = _strengths(trend / unit, weights)
+    scaled = ops.concatenate([_standardised(features, inside), *extra], axis=-1)
+    basis, prior = _basis(cut, scaled, kernel, strengths)
+    weighted = ops.swapaxes(basis * ops.reshape(weights, (-1, cut.block_px**2, 1)), 1, 2)
+    difference = ops.clip(seen / unit, -_LARGEST, _LARGEST) + trend / unit
+    cross = ops.matmul(weighted, ops.reshape(difference, (-1, cut.block_px**2, bands)))
+    system = ops.matmul(weighted, basis) + NOISE * ops.eye(basis.shape[-1])
+    whitening = _whitening(system)
+    half = ops.matmul(basis, ops.swapaxes(whitening, 1, 2))
+    found = ops.matmul(half, ops.matmul(whitening, cross))
+    variance = NOISE * ops.sum(ops.square(half), axis=-1)
+    found = ops.reshape(found, (-1, cut.block_px, cut.block_px, bands)) * unit
+    variance = ops.reshape(variance, (-1, cut.block_px, cut.block_px, 1))
+    variance = ops.clip(variance, 0.0, prior)
+    # A Laplace density of this scale has this variance.
+    scale = unit * ops.sqrt((NOISE + variance) / 2.0)
+    return ops.concatenate([found, scale, variance / prior, weights], axis=-1)
+
+
+def _whitening(matrices: KerasTensor) -> KerasTensor:
+    """Return (N, K, K) inverses of the Cholesky factors: products with them are faster than solving
+    for each pixel, and as exact, because a factor is much better conditioned than its matrix.
+    """
+    roots = ops.linalg.cholesky(matrices)
+    ones = ops.broadcast_to(ops.eye(matrices.shape[-1]), ops.shape(matrices))
+    return ops.linalg.solve_triangular(roots, ones, lower=True)
 
 
 def _kernel_of(advice: KerasTensor, inside: KerasTensor) -> tuple[KerasTensor, list[KerasTensor]]:
@@ -202,13 +195,15 @@ def _standardised(features: KerasTensor, inside: KerasTensor) -> KerasTensor:
 
 
 def _basis(
-    scaled: KerasTensor, kernel: KerasTensor, strengths: KerasTensor
+    cut: Cut, scaled: KerasTensor, kernel: KerasTensor, strengths: KerasTensor
 ) -> tuple[KerasTensor, KerasTensor]:
     """Return what the estimate is a sum of; coefficients have variance 1 before anything is seen.
 
     Parameters
     ----------
-    scaled : (N, 64, 64, F)
+    cut
+        Of the image.
+    scaled : (N, block, block, F)
         Features of about the same spread.
     kernel : (N or 1, 1, 4)
         See `_kernel_of`.
@@ -218,30 +213,25 @@ def _basis(
     Returns
     -------
     (N, P, K) constant, features, and kernel functions of the landmarks at each pixel, made
-    independent of each other and scaled; (N, 64, 64, 1) variance of the sum.
+    independent of each other and scaled; (N, block, block, 1) variance of the sum.
     """
     alike, nearby, reach, sharpness = (kernel[..., index : index + 1] for index in range(4))
-    first = SPACING_PX // 2
-    chosen = scaled[:, first::SPACING_PX, first::SPACING_PX]
-    pixels, landmarks = (
-        ops.reshape(part, (-1, count, scaled.shape[-1]))
-        for part, count in ((scaled, BLOCK_PX**2), (chosen, _LANDMARKS**2))
-    )
+    pixels = ops.reshape(scaled, (-1, cut.block_px**2, scaled.shape[-1]))
+    landmarks = ops.take(pixels, cut.landmarks, axis=1)
     products = ops.matmul(pixels, ops.swapaxes(landmarks, 1, 2))
     squares = ops.sum(ops.square(pixels), axis=-1, keepdims=True)
     of_landmarks = ops.sum(ops.square(landmarks), axis=-1)[:, None]
     unlike = 0.5 * sharpness * ops.maximum(squares + of_landmarks - 2.0 * products, 0.0)
-    away = ops.convert_to_tensor(_distances()) / reach
+    away = ops.convert_to_tensor(cut.distances) / reach
     similar = alike * ops.exp(-unlike) + nearby * ops.exp(-unlike - away)
-    grid = np.arange(BLOCK_PX**2).reshape(BLOCK_PX, BLOCK_PX)
-    between = ops.take(similar, grid[first::SPACING_PX, first::SPACING_PX].ravel(), axis=1)
-    root = ops.linalg.cholesky(between + _JITTER * (alike + nearby) * ops.eye(_LANDMARKS**2))
-    similar = ops.linalg.solve_triangular(root, ops.swapaxes(similar, 1, 2), lower=True)
+    between = ops.take(similar, cut.landmarks, axis=1)
+    jitter = _JITTER * (alike + nearby) * ops.eye(cut.n_landmarks)
+    similar = ops.matmul(similar, ops.swapaxes(_whitening(between + jitter), 1, 2))
     level, slopes = strengths[..., :1], strengths[..., 1:]
     linear = [ops.sqrt(level) * ops.ones_like(squares), ops.sqrt(slopes) * pixels]
-    basis = ops.concatenate([*linear, ops.swapaxes(similar, 1, 2)], axis=-1)
+    basis = ops.concatenate([*linear, similar], axis=-1)
     prior = alike + nearby + level + slopes * squares
-    return basis, ops.reshape(prior, (-1, BLOCK_PX, BLOCK_PX, 1))
+    return basis, ops.reshape(prior, (-1, cut.block_px, cut.block_px, 1))
 
 
 def _split(packed: KerasTensor, sizes: Sequence[int]) -> list[KerasTensor]:
@@ -339,45 +329,6 @@ def weighted_mean(
     """Return (N, 1, 1, C) weighted means, drawn towards a value that counts as some pixels."""
     total = ops.sum(values * weights, axis=(1, 2), keepdims=True) + prior_px * prior
     return total / (ops.sum(weights, axis=(1, 2), keepdims=True) + prior_px)
-
-
-def _steps(side: KerasTensor) -> KerasTensor:
-    """Return the number of blocks along a side."""
-    count = -(-side // STEP_PX) - 1
-    # A side that is known stays a number, which some backends need.
-    return max(count, 1) if isinstance(count, int) else ops.maximum(count, 1)
-
-
-def _overlapping(image: KerasTensor, count: KerasTensor, axis: int) -> KerasTensor:
-    """Cut an axis into blocks that overlap by half: the axis becomes (count, 64)."""
-    places = ops.arange(count)[:, None] * STEP_PX + ops.arange(BLOCK_PX)[None]
-    return ops.take(image, places, axis=axis)
-
-
-def _merged(blocks: KerasTensor, count: KerasTensor, axis: int) -> KerasTensor:
-    """Add up blocks that overlap by half: the inverse of `_overlapping`, but for the weights."""
-    shape = ops.shape(blocks)
-    halves = ops.reshape(blocks, (*shape[: axis + 1], 2, STEP_PX, *shape[axis + 2 :]))
-    first, second = ops.take(halves, 0, axis=axis + 1), ops.take(halves, 1, axis=axis + 1)
-    before, after = ([(0, 0)] * len(shape) for _ in range(2))
-    before[axis], after[axis] = (0, 1), (1, 0)
-    both = ops.pad(first, before) + ops.pad(second, after)
-    return ops.reshape(both, (*shape[:axis], (count + 1) * STEP_PX, *shape[axis + 2 :]))
-
-
-def _fading() -> Array:
-    """Return (64, 64, 1) weights of a block: 1 in the middle, falling to about 0 at the border."""
-    along = 1.0 - np.abs(np.arange(BLOCK_PX) + 0.5 - BLOCK_PX / 2) / (BLOCK_PX / 2)
-    return np.asarray(along[:, None] * along[None], np.float32)[..., None]
-
-
-def _distances() -> Array:
-    """Return (P, L) distances of all pixels of a block to its landmarks, pixels."""
-    places = np.moveaxis(np.indices((BLOCK_PX, BLOCK_PX)), 0, -1).astype(np.float32)
-    first = SPACING_PX // 2
-    chosen = places[first::SPACING_PX, first::SPACING_PX].reshape(-1, 2)
-    away = places.reshape(-1, 1, 2) - chosen
-    return np.asarray(np.sqrt(np.square(away).sum(axis=-1)), np.float32)
 
 
 register(

@@ -101,7 +101,7 @@ def test_one_window_gives_what_the_network_gives(
 
 
 @pytest.mark.parametrize(
-    ("name", "multiple", "ts"), [("residual", 4, 96), ("gapfilling_kriged", 1, 64)]
+    ("name", "multiple", "ts"), [("residual", 4, 128), ("gapfilling_kriged", 1, 64)]
 )
 def test_windows_leave_no_step(
     scene: Scene, residual: Path, tmp_path: Path, name: str, multiple: int, ts: int
@@ -124,7 +124,7 @@ def test_windows_leave_no_step(
 def test_kriging_needs_no_folder(scene: Scene, residual: Path, tmp_path: Path) -> None:
     # The network has not been trained: it equals the kriging that it starts from.
     images = {
-        model: rebuilt(scene, model, tmp_path / f"{number}.tif", ts=96, uncertainty=True)
+        model: rebuilt(scene, model, tmp_path / f"{number}.tif", ts=128, uncertainty=True)
         for number, model in enumerate(("gapfilling_kriged", residual))
     }
     errors = [stored(f"{tmp_path}/{number}_uncertainty.tif") for number in range(2)]
@@ -132,9 +132,9 @@ def test_kriging_needs_no_folder(scene: Scene, residual: Path, tmp_path: Path) -
         assert ((named == -10000) == (exported == -10000)).all()
         # Margins differ, so the windows have other fits.
         away = np.abs(named.astype(int) - exported)
-        assert np.median(away) <= 10
+        assert np.median(away) <= 20
     assert (errors[0][images["gapfilling_kriged"] != -10000] > 0).all()
-    config = {"output": str(tmp_path / "0.tif"), "ts": 96, "uncertainty": True}
+    config = {"output": str(tmp_path / "0.tif"), "ts": 128, "uncertainty": True}
     again = reconstruct(config_of(scene, "gapfilling_kriged", **config))
     assert again.reused, "a model without a folder is known by its name"
     with pytest.raises(ConfigError, match="--runtime openvino cannot compute gapfilling_kriged"):

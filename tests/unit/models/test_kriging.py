@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from decloud_lib.models.kriging import Kriging, trust
+from decloud_lib.models.kriging import LARGE, Kriging, trust
 from decloud_lib.types import Array
 
 
@@ -76,12 +76,13 @@ def test_windows_of_any_size_have_an_estimate_everywhere(size: tuple[int, int]) 
 
 
 def test_neighbouring_windows_agree_beyond_a_block_from_their_borders() -> None:
-    features, change = fields(192, 160)
-    trusted = np.random.default_rng(0).random((192, 160)) > 0.5
+    step, fading = LARGE.step_px, LARGE.overlap_px
+    features, change = fields(3 * step, 160)
+    trusted = np.random.default_rng(0).random((3 * step, 160)) > 0.5
     whole = run(features, change, trusted)["predicted"]
-    part = run(features[:, 32:], change[:, 32:], trusted[32:])["predicted"]
-    # The first half block has another neighbour in the whole.
-    np.testing.assert_allclose(part[:, 32:], whole[:, 64:], atol=1e-5)
+    part = run(features[:, step:], change[:, step:], trusted[step:])["predicted"]
+    # The first block has another neighbour in the whole.
+    np.testing.assert_allclose(part[:, fading:], whole[:, step + fading :], atol=1e-5)
 
 
 def test_a_clean_rim_is_learned_from_and_a_hazy_one_is_not() -> None:
