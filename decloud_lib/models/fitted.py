@@ -153,10 +153,16 @@ def fit(features: KerasTensor, difference: KerasTensor, visible: KerasTensor) ->
     count = ops.sum(weights, axis=1)  # (N, 1)
     x = _standardised(x, weights, count)
     folds = weights * _flat(_fold_weights(visible))  # (N, P, FOLDS)
-    grams = ops.stack([_product(x, x * folds[..., f : f + 1]) for f in range(FOLDS)], axis=1)
-    weighted = [y * folds[..., f : f + 1] for f in range(FOLDS)]
-    crosses = ops.stack([_product(x, part) for part in weighted], axis=1)
-    energies = ops.stack([ops.sum(y * part, axis=1) for part in weighted], axis=1)
+    size, both = x.shape[-1], ops.concatenate([x, y], axis=-1)
+
+    def next_fold(_: KerasTensor, fold: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
+        found = _product(x * ops.take(folds, fold, axis=-1)[..., None], both)
+        return found, found
+
+    # One after the other, because each takes as much memory as all features.
+    products = ops.scan(next_fold, _product(both[:, :1, :size], both[:, :1]), ops.arange(FOLDS))[1]
+    grams, crosses = ops.split(ops.swapaxes(products, 0, 1), [size], axis=-1)
+    energies = _product(folds, ops.square(y))
     gram, cross = ops.sum(grams, axis=1), ops.sum(crosses, axis=1)
     unseen = _ridge(gram[:, None] - grams, cross[:, None] - crosses, count)  # (N, FOLDS, P, F, B)
     errors = energies[:, :, None] - 2.0 * ops.sum(unseen * crosses[:, :, None], axis=-2)
@@ -200,9 +206,9 @@ def _ridge(gram: KerasTensor, cross: KerasTensor, count: KerasTensor) -> KerasTe
 def _standardised(x: KerasTensor, weights: KerasTensor, count: KerasTensor) -> KerasTensor:
     """Give each feature but the first mean 0 and variance 1 over the visible pixels."""
     rows = ops.maximum(count, 1.0)[:, None]
-    mean = ops.sum(x * weights, axis=1, keepdims=True) / rows
+    mean = _product(weights, x) / rows
     centred = x - mean
-    variance = ops.sum(ops.square(centred) * weights, axis=1, keepdims=True) / rows
+    variance = _product(weights, ops.square(centred)) / rows
     # A feature that does not vary over the visible pixels says nothing about the hidden ones.
     steady = variance <= _TINY * (1.0 + ops.square(mean))
     scaled = ops.where(steady, 0.0, centred / ops.sqrt(ops.where(steady, 1.0, variance)))

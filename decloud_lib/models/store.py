@@ -125,7 +125,12 @@ def serve_by_name(definition: ModelDefinition, option: str = "--savedmodel") -> 
 
 def serve_network(model: keras.Model, contract: ModelContract) -> ServedModel:
     """Make a network usable without a folder."""
-    return ServedModel(contract, tf.function(_estimator(model, contract), autograph=False))
+    estimate = _estimator(model, contract)
+    # One graph for all sizes: a graph takes seconds to make, and memory.
+    serve = tf.function(
+        lambda inputs: estimate(**inputs), input_signature=[_specs(contract)], autograph=False
+    )
+    return ServedModel(contract, lambda **inputs: serve(inputs))
 
 
 def export_model(
@@ -151,13 +156,7 @@ def export_model(
     """
     if contract.name != definition.name:
         raise ModelFolderError(f"a contract of {contract.name} for a model {definition.name}")
-    specs = {
-        item.key: tf.TensorSpec(
-            (None, None, None, len(item.bands)) if item.bands else (None,), item.dtype, item.key
-        )
-        for item in contract.inputs
-    }
-    estimate = _estimator(model, contract)
+    specs, estimate = _specs(contract), _estimator(model, contract)
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint(PREDICT, lambda inputs: estimate(**inputs), [specs])
@@ -208,6 +207,16 @@ def load_model(folder: Path) -> ServedModel:
 def requirements() -> list[str]:
     """Return what serving a model folder needs, as for pip."""
     return [f"numpy=={np.__version__}", f"tensorflow=={tf.__version__}"]
+
+
+def _specs(contract: ModelContract) -> dict[str, tf.TensorSpec]:
+    """Return the inputs of a network for any number of images of any size."""
+    return {
+        item.key: tf.TensorSpec(
+            (None, None, None, len(item.bands)) if item.bands else (None,), item.dtype, item.key
+        )
+        for item in contract.inputs
+    }
 
 
 def _estimator(model: keras.Model, contract: ModelContract) -> Callable[..., _Tensors]:
