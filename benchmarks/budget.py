@@ -72,19 +72,17 @@ def process_mb(imports: str) -> float:
 
 
 def _network(name: str) -> tuple[Callable[[int], object], float]:
-    import tensorflow as tf
-
     from decloud_lib.models import registry
+    from decloud_lib.models.store import serve_network
 
     definition, spec = registry.get(name), registry.ModelSpec()
     model, contract = definition.build(spec), definition.contract(spec)
-    forward = tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True)
+    network = serve_network(model, contract)
 
     def call(side: int) -> object:
-        arrays = {
-            item.key: tf.constant(_array(contract, item.key, side)) for item in contract.inputs
-        }
-        return {key: value.numpy() for key, value in forward(arrays).items()}
+        return network.predict(
+            {item.key: _array(contract, item.key, side) for item in contract.inputs}
+        )
 
     return call, sum(weight.nbytes for weight in model.get_weights()) / 1e6
 

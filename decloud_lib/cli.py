@@ -9,8 +9,11 @@ import importlib
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,7 +31,7 @@ _LOUD = (
     *("absl", "alembic", "boto3", "botocore", "kfp", "matplotlib", "mlflow", "rasterio"),
     *("s3transfer", "tensorflow", "urllib3"),
 )
-_INTERRUPTED = 130
+_INTERRUPTED, _TERMINATED = 130, 143
 
 
 def configure_logging(level: str = "info") -> None:
@@ -257,9 +260,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     status : int
         0 done, 2 wrong input or usage (one line on standard error), 3 done but for some products
-        (they are named), 130 interrupted. Any other exception keeps its traceback, and Python ends
-        with 1.
+        (they are named), 130 interrupted, 143 terminated. Any other exception keeps its traceback,
+        and Python ends with 1.
     """
+    unwind_on_termination()
     try:
         status = app.main(arguments, prog_name="decloud", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -275,7 +279,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted: finished work is kept; the same command continues it", err=True)
         return _INTERRUPTED
+    except Terminated:
+        click.echo("terminated: finished work is kept; the same command continues it", err=True)
+        return _TERMINATED
     return status if isinstance(status, int) else 0
+
+
+class Terminated(SystemExit):
+    """The process was asked to end; no error that code along the way should handle."""
+
+
+def unwind_on_termination() -> None:
+    """Let SIGTERM end what runs as Ctrl+C does, so that files are cleared and runs are closed.
+
+    It is how Kubernetes and Slurm ask a task to end. Only the main thread may listen to signals.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise Terminated(_TERMINATED)
 
 
 def _imported(name: str, command: LazyCommand) -> click.Command:

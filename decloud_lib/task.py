@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from decloud_lib import storage, tracking
-from decloud_lib.cli import configure_logging
+from decloud_lib.cli import configure_logging, unwind_on_termination
 from decloud_lib.stages import PrepareResult
 from decloud_lib.stages.promote import PromoteResult
 from decloud_lib.stages.quarantine import list_records
@@ -51,8 +51,9 @@ class Artifact(Protocol):
 
 
 def start() -> None:
-    """Make the stage's log lines visible in the task's log."""
+    """Make the stage's log lines visible in the task's log, and let it end cleanly when told to."""
     configure_logging()
+    unwind_on_termination()
 
 
 def given(**values: Any) -> dict[str, Any]:

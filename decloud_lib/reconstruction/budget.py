@@ -32,10 +32,12 @@ _SLACK = 1.02
 _COMPOSING = 2
 _ROWS_PX = 256
 _UNCOUNTED = 1.05
-_WORKING_MB = {"numpy": 75.0, "tensorflow": 230.0}
-"""What libraries keep while they work, beyond what is counted. Seen at the peak: 0.2 to 0.3 GB of
-1.6 for `crga_os2_david` with windows of 512 px, less than 0.2 of 3.5 for `crga_os2_unet` with
-736 px."""
+_WORKING_MB = {"numpy": 75.0, "tensorflow": 50.0}
+"""What libraries keep while they work, beyond what is counted."""
+_WEIGHTS = 3.0
+"""How often weights are held: kernels keep copies in an order of their own. With both, planned and
+seen with windows of 512 px are 1.47 and 1.41 GB for `crga_os2_david`, 2.75 and 2.72 for
+`crga_os2_unet`, 2.37 and 2.18 for `residual`."""
 _BLOCK_CACHE_MB = 67
 """GDAL's, as `storage.gdal_options` sets it."""
 
@@ -111,7 +113,7 @@ def memory_of(contract: ModelContract, tiling: Tiling, width: int, load: Load) -
         rows = tiling.window_px + 2 * tiling.overlap_px + _ROWS_PX
         waiting += rasters * rows * width * 4 * (len(S2_10M_BANDS) + 1) / 1e6
     return Memory(
-        process=table()["processes"][kind] + _WORKING_MB[kind] + entry["weights_mb"],
+        process=table()["processes"][kind] + _WORKING_MB[kind] + _WEIGHTS * entry["weights_mb"],
         forward=at_once * more * _forward_mb(entry["windows"], side),
         waiting=load.dates * waiting + _BLOCK_CACHE_MB,
     )

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -61,6 +63,9 @@ def boil(config: BoilConfig) -> BoilResult:
         raise KeyError("a bug")
     if problem == "stop":
         raise KeyboardInterrupt
+    if problem == "slain":
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
     return BoilResult(config.eggs, config.minutes)
 
 
@@ -246,6 +251,13 @@ def test_a_bug_keeps_its_traceback() -> None:
 def test_an_interrupt_says_that_work_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["boil", "--eggs", "stop"]) == 130
     assert "finished work is kept" in capsys.readouterr().err
+
+
+def test_who_is_told_to_end_unwinds(capsys: pytest.CaptureFixture[str]) -> None:
+    start = time.monotonic()
+    assert cli.main(["boil", "--eggs", "slain"]) == 128 + signal.SIGTERM
+    assert time.monotonic() - start < 30
+    assert "terminated: finished work is kept" in capsys.readouterr().err
 
 
 def test_the_result_is_a_summary_or_json(capsys: pytest.CaptureFixture[str]) -> None:
