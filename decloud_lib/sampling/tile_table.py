@@ -27,8 +27,7 @@ logger = logging.getLogger(__name__)
 ROWS_PER_GROUP = 32
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HEAD_KEY = b"decloud"
-#: Pages have checksums in Parquet; metadata have none.
-_HEAD_DIGEST_KEY = b"decloud_sha256"
+_DIGEST_KEY, _NO_DIGEST = b"decloud_sha256", b"0" * 64
 _COUNT = np.dtype("<u2")
 _COUNTS = ("edge_counts", "cloud_counts")
 _FILES = pa.list_(
@@ -160,15 +159,14 @@ class TileTable:
 
     def __init__(self, content: bytes) -> None:
         # Arrow maps no file: what was read is what is checked and used.
-        self._file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+        self._file = pq.ParquetFile(pa.BufferReader(content))
+        found_digest = (self._file.metadata.metadata or {}).get(_DIGEST_KEY)
+        if found_digest is None or found_digest != _sealed(content, found_digest)[1]:
+            raise ValueError("it does not fit its checksum")
         found = self._file.schema_arrow
         if not found.equals(_SCHEMA):
             raise ValueError(f"holds the columns {', '.join(found.names)} or other types")
-        metadata = found.metadata or {}
-        head = metadata.get(_HEAD_KEY, b"")
-        if metadata.get(_HEAD_DIGEST_KEY) != _digest(head):
-            raise ValueError("its head does not fit its checksum")
-        self.head = TableHead.model_validate_json(head)
+        self.head = TableHead.model_validate_json((found.metadata or {}).get(_HEAD_KEY, b""))
         self.rows: dict[str, ImageRow] = {}
         self._places: dict[str, tuple[int, int]] = {}
         self._decoded: tuple[int, pa.Table] = (-1, None)
@@ -246,7 +244,7 @@ class TableWriter:
 
     def __init__(self, head: TableHead) -> None:
         text = head.model_dump_json().encode()
-        self._schema = _SCHEMA.with_metadata({_HEAD_KEY: text, _HEAD_DIGEST_KEY: _digest(text)})
+        self._schema = _SCHEMA.with_metadata({_HEAD_KEY: text})
         self._sink = pa.BufferOutputStream()
         self._writer = pq.ParquetWriter(
             self._sink,
@@ -255,7 +253,6 @@ class TableWriter:
             compression_level=1,
             use_dictionary=["sensor", "satellite"],
             write_statistics=["sensor", "acquired", "cloud_percent"],
-            write_page_checksum=True,
         )
 
     def add(self, rows: Sequence[tuple[ImageRow, Counts | None]]) -> None:
@@ -272,8 +269,9 @@ class TableWriter:
 
     def finish(self) -> bytes:
         """Return the content of the file."""
+        self._writer.add_key_value_metadata({_DIGEST_KEY: _NO_DIGEST})
         self._writer.close()
-        return bytes(self._sink.getvalue())
+        return _sealed(bytes(self._sink.getvalue()), _NO_DIGEST)[0]
 
 
 def chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
@@ -282,8 +280,16 @@ def chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
         yield items[begin : begin + ROWS_PER_GROUP]
 
 
-def _digest(head: bytes) -> bytes:
-    return hashlib.sha256(head).hexdigest().encode()
+def _sealed(content: bytes, digest: bytes) -> tuple[bytes, bytes]:
+    """Return a file with its checksum in the place of another one, and the checksum.
+
+    It is that of the whole file with zeros in this place. Parquet has checksums of pages only, not
+    of what says where they are and how to decode them.
+    """
+    place = content.rindex(digest)
+    before, after = content[:place], content[place + len(digest) :]
+    found = hashlib.sha256(before + _NO_DIGEST + after).hexdigest().encode()
+    return before + found + after, found
 
 
 def _as_dict(entry: storage.Entry) -> dict[str, Any]:

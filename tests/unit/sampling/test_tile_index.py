@@ -176,27 +176,22 @@ def test_a_head_that_was_changed_is_not_believed(place, caplog):
         for key, value in stored.schema.metadata.items()
     }
     assert head != stored.schema.metadata
-    for metadata, is_read in ((stored.schema.metadata, True), (head, False)):
-        pq.write_table(stored.replace_schema_metadata(metadata), table_of(root))
-        assert (read_table(str(table_of(root)), NAME) is not None) is is_read
-    assert "its head does not fit its checksum" in caplog.text
+    pq.write_table(stored.replace_schema_metadata(head), table_of(root))
+    assert read_table(str(table_of(root)), NAME) is None
+    assert "it does not fit its checksum" in caplog.text
 
 
-def test_a_flipped_bit_in_the_table_is_found_or_changes_nothing(place):
+def test_a_flipped_bit_in_the_table_is_found(place):
     root, files = place
     index_tile(NAME, files, 64)
     good = table_of(root).read_bytes()
-    expected = content_of(read_table(str(table_of(root)), NAME))
+    assert read_table(str(table_of(root)), NAME) is not None
     rng = np.random.default_rng(0)
-    found = 0
     for byte in rng.choice(len(good), 400, replace=False):
         content = bytearray(good)
         content[byte] ^= 1 << int(rng.integers(8))
         table_of(root).write_bytes(bytes(content))
-        table = read_table(str(table_of(root)), NAME)
-        assert table is None or content_of(table) == expected, byte
-        found += table is None
-    assert found > 200
+        assert read_table(str(table_of(root)), NAME) is None, byte
 
 
 def test_many_who_write_the_table_at_once_leave_a_whole_one(bucket, tmp_path):
