@@ -22,8 +22,10 @@ from kfp import dsl
 
 from components import images
 from decloud_lib import storage
+from decloud_lib.stages.retrain import RetrainConfig
 from pipelines.compile import PIPELINES, compile_to
 from pipelines.local import run_local
+from pipelines.retrain import run_retraining
 from pipelines.runs import DockerOptions, PipelineError, PipelineRun
 from tests import servers
 from tests.products import small_delivery
@@ -211,6 +213,43 @@ def test_containers_give_what_the_same_steps_give_without_them(cluster, done, tm
             ), name
 
 
+def test_retraining_in_containers_trains_once_and_then_finds_nothing_changed(
+    cluster, done, tmp_path
+):
+    config = RetrainConfig(
+        products=f"{cluster.bucket}/raw",
+        prepared=f"{done.root}/prepared",
+        out=f"{cluster.bucket}/retraining",
+        layout=LAYOUT,
+        model="crga_os2_david",
+        name="retrained",
+        runner="docker",
+        run_dir=str(tmp_path),
+        batch=8,
+        props=(0.5, 0.5),
+        patchsize=64,
+        epochs=1,
+        batch_size_train=1,
+        batch_size_valid=1,
+    )
+    result = run_retraining(config)
+    assert result.status in ("promoted", "not promoted"), result
+    assert result.version == 1
+    assert result.comparison
+    assert result.evidence
+    logs = sorted(Path(result.run or "").rglob("[0-9]*.log"))  # one of each task
+    assert {log.stem.partition("-")[2] for log in logs} >= {"prepare-s2", "sample", *IMAGE_OF} - {
+        "reconstruct",
+        "reconstruct-series",
+    }
+    for log in logs:
+        assert re.search(r"^Image \S+, sha256:", log.read_text(), re.MULTILINE), log
+
+    again = run_retraining(config)
+    assert (again.status, again.run) == ("unchanged", None)
+    assert again.seconds < 10
+
+
 def test_a_failed_container_fails_the_pipeline(options, cluster, tmp_path):
     storage.write_bytes(f"{cluster.bucket}/wrong/SENTINEL2/T31TCJ/notes.txt", b"no product")
 
@@ -280,6 +319,7 @@ _RUN = """
 import json, sys
 from pathlib import Path
 from pipelines.local import run_local
+from pipelines.retrain import run_retraining
 from pipelines.runs import DockerOptions
 package, place, folder, environment = sys.argv[1:]
 options = DockerOptions(environment=json.loads(environment), user="10001:10001")
