@@ -35,9 +35,9 @@ _UNCOUNTED = 1.05
 _WORKING_MB = {"numpy": 75.0, "tensorflow": 50.0}
 """What libraries keep while they work, beyond what is counted."""
 _WEIGHTS = 3.0
-"""How often weights are held: kernels keep copies in an order of their own. With both, planned and
-seen with windows of 512 px are 1.47 and 1.41 GB for `crga_os2_david`, 2.75 and 2.72 for
-`crga_os2_unet`, 2.37 and 2.18 for `residual`."""
+"""How often weights count, chosen so that no peak that was seen passes the plan. With windows of
+512 px on an image of 1024 px, planned and seen are 1.47 and 1.41 GB for `crga_os2_david`, 2.75 and
+2.72 for `crga_os2_unet`, 2.37 and 2.18 for `residual`."""
 _BLOCK_CACHE_MB = 67
 """GDAL's, as `storage.gdal_options` sets it."""
 
