@@ -208,7 +208,7 @@ class Course:
 
     def _look_at_clock(self) -> None:
         """Take the seconds of the training, with those before an interruption."""
-        self._seconds = time.monotonic() - self._began
+        self._seconds = self._trainer.agreed(time.monotonic() - self._began)
 
     def _train_epoch(self) -> None:
         """Train on the batches of an epoch that are not done yet."""
@@ -224,7 +224,7 @@ class Course:
             for step in track(steps, total, f"epoch {epoch + 1} of {rules.epochs}", "batch"):
                 done = step
                 self._watch.on_step(epoch, step)
-                if rules.has_clock:
+                if rules.has_clock and step % self._trainer.clock_steps == 0:
                     self._look_at_clock()
                 if rules.time_limit_s is not None and self._share(step) >= 1.0:
                     self._trainer.check()

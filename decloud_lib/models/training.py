@@ -7,6 +7,7 @@ epoch stays on the devices; the host reads it now and then.
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -22,6 +23,7 @@ from decloud_lib.types import Array
 
 CHECK_EVERY = 50
 """Steps between two looks at the loss: each look waits for the device."""
+_WORKERS_CLOCK_STEPS = 10
 
 _Arrays = dict[str, tf.Tensor]
 
@@ -81,6 +83,18 @@ class Trainer:
     def is_chief(self) -> bool:
         """Say whether this process writes; of several workers one does."""
         return is_chief(self._strategy)
+
+    @property
+    def clock_steps(self) -> int:
+        """Steps between two looks at the clock: workers must wait for each other to agree on it."""
+        return _WORKERS_CLOCK_STEPS if self._strategy.cluster_resolver is not None else 1
+
+    def agreed(self, seconds: float) -> float:
+        """Return the seconds that the first worker has; all of them must ask at the same step."""
+        if self._strategy.cluster_resolver is None:
+            return seconds
+        part = seconds / len(self._strategy.extended.worker_devices) if self.is_chief else 0.0
+        return float(self._sum(tf.constant(part, tf.float64)))
 
     @property
     def full_rate(self) -> float:
@@ -207,6 +221,20 @@ class Trainer:
         """Set the weights of the network alone."""
         for variable, array in zip(self._network.variables, weights, strict=True):
             variable.assign(array)
+
+    @cached_property
+    def _sum(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        """Return the function that sums a float64 number over all devices of all workers."""
+
+        def summed(part: tf.Tensor) -> tf.Tensor:
+            parts = self._strategy.run(tf.identity, args=(part,))
+            return self._strategy.reduce(tf.distribute.ReduceOp.SUM, parts, axis=None)
+
+        signature = [tf.TensorSpec((), tf.float64)]
+        compiled: Callable[[tf.Tensor], tf.Tensor] = tf.function(
+            summed, input_signature=signature, autograph=False
+        )
+        return compiled
 
     def _assign(self, variables: Sequence[Any], state: Sequence[Array]) -> None:
         shapes = [tuple(variable.shape) for variable in variables]

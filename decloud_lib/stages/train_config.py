@@ -114,8 +114,7 @@ class TrainConfig(StageConfig):
     ckpt_minutes: float = Field(
         default=10.0,
         gt=0.0,
-        description="Keep the state so often within an epoch, minutes; several workers take "
-        "--ckpt-steps instead.",
+        description="Keep the state so often within an epoch, minutes.",
     )
     ckpt_keep: int = Field(default=2, ge=1, description="Number of last states that stay.")
     load_ckpt_dir: str | None = Field(
@@ -222,6 +221,4 @@ class TrainConfig(StageConfig):
             raise ValueError(f"{option} validation samples: give --valid-records")
         if self.save_best and self.out_savedmodel is None:
             raise ValueError("--save-best exports the best weights: give --out-savedmodel")
-        if self.strategy == "multiworker" and self.time_limit_s is not None:
-            raise ValueError("the clocks of several workers differ: no --time-limit-s with them")
         return self

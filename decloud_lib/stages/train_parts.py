@@ -228,8 +228,7 @@ def make_rules(job: Job) -> "Rules":
             config.lr_schedule, config.warmup_epochs, config.lr_step_epochs, config.lr_step_factor
         ),
         checkpoint_steps=config.ckpt_steps,
-        # The clocks of several workers differ, and all of them must keep the same batch.
-        checkpoint_s=None if config.strategy == "multiworker" else 60.0 * config.ckpt_minutes,
+        checkpoint_s=60.0 * config.ckpt_minutes,
         verbose=config.verbose,
     )
     names = score_names(

@@ -24,6 +24,7 @@ class FakeTrainer:
     """Of the validation after each epoch."""
     full_rate: float = 1.0
     is_chief: bool = True
+    clock_steps: int = 1
     weight: float = 0.0
     batches: list[tuple[int, int]] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
@@ -41,6 +42,9 @@ class FakeTrainer:
             self.batches.append(batch)
             self.weight += 1.0
             yield step + 1
+
+    def agreed(self, seconds: float) -> float:
+        return seconds
 
     def check(self) -> None:
         pass
@@ -138,6 +142,14 @@ def test_the_time_limit_ends_it_within_an_epoch() -> None:
     trainer.evaluate = evaluate  # type: ignore[method-assign]
     progress, _ = run(trainer, Rules(epochs=5, time_limit_s=1e-9))
     assert (progress.epoch, trainer.weight) == (1, 1.0)
+
+
+def test_workers_end_at_the_batch_where_they_agree_on_the_time() -> None:
+    trainer = FakeTrainer([0.1] * 5, clock_steps=3)
+    # The first worker is slow, this one is not.
+    trainer.agreed = lambda _seconds: 100.0 if trainer.weight >= 2.0 else 0.0  # type: ignore[method-assign]
+    progress, _ = run(trainer, Rules(epochs=5, time_limit_s=60.0))
+    assert (progress.epoch, trainer.weight) == (1, 3.0)
 
 
 @pytest.mark.parametrize("stop_at", [(0, 0), (0, 3), (1, 0), (1, 1), (2, 2), (3, 3)])
