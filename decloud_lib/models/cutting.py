@@ -38,18 +38,22 @@ class Cut:
         return pixels[first :: self.spacing_px, first :: self.spacing_px].ravel()
 
     @cached_property
-    def distances(self) -> Array:
-        """(P, L) float32 distances of all pixels of a block to its landmarks, pixels."""
-        places = np.indices((self.block_px, self.block_px)).reshape(2, -1).T.astype(np.float32)
-        away = places[:, None] - places[self.landmarks]
-        return np.asarray(np.sqrt(np.square(away).sum(axis=-1)), np.float32)
-
-    @cached_property
     def fading(self) -> Array:
         """(block, block, 1) float32: 1 in the middle, falling to about 0 at the border."""
         place = np.arange(self.block_px) + 0.5
         along = np.minimum(np.minimum(place, self.block_px - place) / self.overlap_px, 1.0)
         return np.asarray(along[:, None] * along[None], np.float32)[..., None]
+
+    def distances(self) -> KerasTensor:
+        """Return (P, L) float32 distances of all pixels of a block to its landmarks, pixels.
+
+        Computed in the graph: as a constant of a large cut they would be 17 MB, of which TensorFlow
+        keeps a dozen copies.
+        """
+        places = ops.arange(self.block_px, dtype="float32")
+        along = ops.square(places[:, None] - places[self.spacing_px // 2 :: self.spacing_px])
+        squares = along[:, None, :, None] + along[None, :, None, :]
+        return ops.sqrt(ops.reshape(squares, (self.block_px**2, self.n_landmarks)))
 
     def over(
         self, image: KerasTensor, work: Callable[[KerasTensor], KerasTensor], channels: int

@@ -107,7 +107,7 @@ class Kriging(keras.layers.Layer):  # type: ignore[misc]
         parts = [*(known[name] for name in _PARTS), inside, *([] if advice is None else [advice])]
         bands, advised = known["seen"].shape[-1], 0 if advice is None else advice.shape[-1]
         packed = ops.concatenate(parts, axis=-1)
-        merged = _on_blocks(packed, lambda cut, block: _block(cut, block, bands, advised), bands)
+        merged = _on_blocks(packed, (bands, advised))
         return {
             "predicted": merged[..., :bands],
             "scale": merged[..., bands : 2 * bands],
@@ -125,13 +125,23 @@ class Kriging(keras.layers.Layer):  # type: ignore[misc]
         return {key: KerasTensor(shape, dtype="float32") for key, shape in shapes.items()}
 
 
-def _on_blocks(
-    packed: KerasTensor, work: Callable[[Cut, KerasTensor], KerasTensor], bands: int
-) -> KerasTensor:
-    """Return (N, H, W, 2 B + 2): what is found of an image, cut as its size asks for."""
+def _on_blocks(packed: KerasTensor, sizes: tuple[int, int]) -> KerasTensor:
+    """Return (N, H, W, 2 B + 2): what is found of an image, cut as its size asks for.
+
+    Parameters
+    ----------
+    packed : (N, H, W, C)
+        See `_block`.
+    sizes
+        Numbers of bands and of channels of advice.
+    """
 
     def by(cut: Cut) -> Callable[[], KerasTensor]:
-        return lambda: cut.over(packed, lambda block: work(cut, block), 2 * bands + 2)
+        def estimate() -> KerasTensor:
+            away = cut.distances()  # once for all blocks
+            return cut.over(packed, lambda block: _block(cut, block, away, sizes), 2 * sizes[0] + 2)
+
+        return estimate
 
     height, width = ops.shape(packed)[1:3]
     if isinstance(height, int) and isinstance(width, int):
@@ -139,11 +149,12 @@ def _on_blocks(
     return ops.cond(ops.maximum(height, width) <= SMALL.block_px, by(SMALL), by(LARGE))
 
 
-def _block(cut: Cut, packed: KerasTensor, bands: int, advised: int) -> KerasTensor:
+def _block(cut: Cut, packed: KerasTensor, away: KerasTensor, sizes: tuple[int, int]) -> KerasTensor:
     """Return (N, block, block, 2 B + 2) of a block, in the order of `Kriging.call`."""
+    bands, advised = sizes
     width = packed.shape[-1] - 3 * bands - 3 - advised
-    sizes = (width, bands, bands, bands, 1, 1, 1, advised)
-    features, change, trend, seen, trusted, shown, inside, advice = _split(packed, sizes)
+    parts = (width, bands, bands, bands, 1, 1, 1, advised)
+    features, change, trend, seen, trusted, shown, inside, advice = _split(packed, parts)
     expected = _PRIOR**2 * weighted_mean(ops.square(change), inside)
     unit, weights = trust(seen, trusted, shown, inside, expected)
     kernel, extra = _kernel_of(advice, inside)
@@ -152,7 +163,7 @@ def _block(cut: Cut, packed: KerasTensor, bands: int, advised: int) -> KerasTens
         weights = weights * ops.exp(ops.clip(doubt, -3.0, 2.0))
     strengths = _strengths(trend / unit, weights)
     scaled = ops.concatenate([_standardised(features, inside), *extra], axis=-1)
-    basis, prior = _basis(cut, scaled, kernel, strengths)
+    basis, prior = _basis(cut, scaled, away, kernel, strengths)
     weighted = ops.swapaxes(basis * ops.reshape(weights, (-1, cut.block_px**2, 1)), 1, 2)
     difference = ops.clip(seen / unit, -_LARGEST, _LARGEST) + trend / unit
     cross = ops.matmul(weighted, ops.reshape(difference, (-1, cut.block_px**2, bands)))
@@ -195,7 +206,7 @@ def _standardised(features: KerasTensor, inside: KerasTensor) -> KerasTensor:
 
 
 def _basis(
-    cut: Cut, scaled: KerasTensor, kernel: KerasTensor, strengths: KerasTensor
+    cut: Cut, scaled: KerasTensor, away: KerasTensor, kernel: KerasTensor, strengths: KerasTensor
 ) -> tuple[KerasTensor, KerasTensor]:
     """Return what the estimate is a sum of; coefficients have variance 1 before anything is seen.
 
@@ -205,6 +216,8 @@ def _basis(
         Of the image.
     scaled : (N, block, block, F)
         Features of about the same spread.
+    away : (P, L)
+        Distances of the cut.
     kernel : (N or 1, 1, 4)
         See `_kernel_of`.
     strengths : (N, 1, 2)
@@ -222,8 +235,7 @@ def _basis(
     squares = ops.sum(ops.square(pixels), axis=-1, keepdims=True)
     of_landmarks = ops.sum(ops.square(landmarks), axis=-1)[:, None]
     unlike = 0.5 * sharpness * ops.maximum(squares + of_landmarks - 2.0 * products, 0.0)
-    away = ops.convert_to_tensor(cut.distances) / reach
-    similar = alike * ops.exp(-unlike) + nearby * ops.exp(-unlike - away)
+    similar = alike * ops.exp(-unlike) + nearby * ops.exp(-unlike - away / reach)
     between = ops.take(similar, cut.landmarks, axis=1)
     jitter = _JITTER * (alike + nearby) * ops.eye(cut.n_landmarks)
     similar = ops.matmul(similar, ops.swapaxes(_whitening(between + jitter), 1, 2))

@@ -45,6 +45,8 @@ def test_blocks_fade_into_each_other() -> None:
 def test_landmarks_stand_in_the_middle_of_their_squares() -> None:
     assert CUT.n_landmarks == 16
     assert CUT.landmarks[:5].tolist() == [2 * 16 + 2, 2 * 16 + 6, 2 * 16 + 10, 2 * 16 + 14, 98]
-    assert CUT.distances.shape == (256, 16)
-    assert CUT.distances[CUT.landmarks].diagonal().tolist() == [0.0] * 16
-    assert CUT.distances[0, 0] == pytest.approx(np.hypot(2, 2))
+    distances = np.asarray(CUT.distances())
+    assert distances.shape == (256, 16)
+    assert distances[CUT.landmarks].diagonal().tolist() == [0.0] * 16
+    assert distances[0, 0] == pytest.approx(np.hypot(2, 2))
+    assert distances[255, 1] == pytest.approx(np.hypot(13, 9))
