@@ -7,8 +7,9 @@ each window. Memory depends on the number of cells, 65 kB each with four bands.
 import numpy as np
 
 from decloud_lib.arrays import fitting
+from decloud_lib.arrays.fit_planes import IMAGES, FitPlanes
 from decloud_lib.arrays.fitting import FitSums
-from decloud_lib.arrays.temporal import Neighbours, local_mean
+from decloud_lib.arrays.temporal import local_mean
 from decloud_lib.errors import ShapeError
 from decloud_lib.types import Array, Window
 
@@ -88,16 +89,16 @@ class FittedGrid:
 
     def __init__(self, coefficients: Array, cell_px: int) -> None:
         self.coefficients = coefficients
-        self._spread = _by_place(coefficients)
+        self._placed = _by_place(coefficients)
         self._cell_px = cell_px
 
-    def apply(self, neighbours: Neighbours, radar_change: Array, window: Window) -> Array:
-        """Return the (H, W, B) float32 correction of the linear estimate in a window.
+    def apply(self, planes: FitPlanes, window: Window) -> Array:
+        """Return the (H, B, W) float32 correction of the linear estimate in a window.
 
         Parameters
         ----------
-        neighbours, radar_change
-            Of the window, see `fitting.fit_features`.
+        planes
+            Of the window.
         window
             Where it lies; inside the image.
 
@@ -106,49 +107,62 @@ class FittedGrid:
         A mean of features times coefficients is the mean of their products: averaged are the few
         products, not the many features.
         """
-        plain = fitting.plain_features(neighbours, radar_change)
-        rows = np.ascontiguousarray(np.moveaxis(plain, 2, 1))
-        row_weights = self._weights(window.row, window.height, self.coefficients.shape[0])
-        col_weights = self._weights(window.col, window.width, self.coefficients.shape[1])
-        products = np.zeros(
-            (window.height, 3 * self.coefficients.shape[3], window.width), np.float32
-        )
-        for col, across in col_weights.items():
-            cols = _extent(across)
-            mixed = sum(
-                down[:, None, None] * self._spread[row, col] for row, down in row_weights.items()
-            )
-            products[..., cols] += np.matmul(mixed, rows[..., cols]) * across[cols]
-        here, local, radar = np.split(np.moveaxis(products, 1, 2), 3, axis=2)
-        if neighbours.found.all():  # as mostly: one mean for both
-            return here + local_mean(local + radar, neighbours.found)
-        everywhere = np.ones_like(neighbours.found)
-        return here + local_mean(local, neighbours.found) + local_mean(radar, everywhere)
+        products = self._products(planes.values, window)
+        n_bands = self.coefficients.shape[3]
+        correction = products[:, :n_bands]
+        correction += local_mean(products[:, n_bands:], planes.found)
+        return correction
 
-    def _weights(self, start: int, size: int, cells: int) -> dict[int, Array]:
-        """Return the weight of each cell that counts, along one axis of the window."""
+    def _products(self, values: Array, window: Window) -> Array:
+        """Return (H, 2 B, W) float32: what counts at the pixel, and as a mean around it."""
+        down, below = self._place(window.row, window.height, self._placed.shape[0])
+        left, share = self._place(window.col, window.width, self._placed.shape[1])
+        placed = self._placed[:, left[0] : left[-1] + 2]
+        upper, lower = (placed[rows] for rows in (down, np.minimum(down + 1, len(placed) - 1)))
+        # (H, cols, 2 B, planes): of each row, at the middle of each column of cells.
+        mixed = upper + (lower - upper) * below[:, None, None, None]
+        products = np.empty((window.height, placed.shape[2], window.width), np.float32)
+        left = left - left[0]
+        for cell in range(int(left[-1]) + 1):
+            cols = slice(*np.searchsorted(left, (cell, cell + 1)))
+            part, here = values[:, :, cols], products[:, :, cols]
+            np.matmul(mixed[:, cell], part, out=here)
+            if cell + 1 < mixed.shape[1]:
+                step = np.matmul(mixed[:, cell + 1] - mixed[:, cell], part)
+                step *= share[cols]
+                here += step
+        return products
+
+    def _place(self, start: int, size: int, cells: int) -> tuple[Array, Array]:
+        """Return the cell before each pixel of an axis, and how far it lies towards the next."""
         position = (np.arange(start, start + size) + 0.5) / self._cell_px - 0.5
         position = np.clip(position, 0.0, cells - 1)
-        near = np.maximum(0.0, 1.0 - np.abs(position[None, :] - np.arange(cells)[:, None]))
-        return {cell: near[cell].astype(np.float32) for cell in range(cells) if near[cell].any()}
+        before = np.minimum(position.astype(np.int64), max(cells - 2, 0))
+        return before, (position - before).astype(np.float32)
 
 
 def _by_place(coefficients: Array) -> Array:
-    """Return (rows, cols, 3 B, plain features) float32: what counts at the pixel, as the mean of
-    the estimates around it, and as the mean of radar.
+    """Return (rows, cols, 2 B, planes) float32 for `FitPlanes`.
+
+    What counts at the pixel, and what counts as the mean of the estimates around it.
     """
     n_bands = coefficients.shape[-1]
-    turned = np.swapaxes(coefficients, -1, -2).astype(np.float32)
-    local = 5 * n_bands
+    local = IMAGES * n_bands
+    turned = np.swapaxes(coefficients, -1, -2)
     constant, here, around, radar = np.split(turned, [1, 1 + local, 1 + 2 * local], axis=-1)
-    placed = np.zeros(
-        (*coefficients.shape[:2], 3, n_bands, 1 + local + radar.shape[-1]), np.float32
-    )
-    placed[:, :, 0, :, :1] = constant
-    placed[:, :, 0, :, 1 : 1 + local] = here
-    placed[:, :, 1, :, 1 : 1 + local] = around
-    placed[:, :, 2, :, 1 + local :] = radar
-    return placed.reshape(*coefficients.shape[:2], 3 * n_bands, -1)
+    nothing = np.zeros_like(constant)
+    placed = [
+        np.concatenate([constant, _of_images(here), radar], axis=-1),
+        np.concatenate([nothing, _of_images(around), np.zeros_like(radar)], axis=-1),
+    ]
+    return np.concatenate(placed, axis=-2).astype(np.float32)
+
+
+def _of_images(coefficients: Array) -> Array:
+    """Turn what belongs to differences of the images to the linear estimate into their own."""
+    split = coefficients.reshape(*coefficients.shape[:-1], IMAGES, -1).copy()
+    split[..., 0, :] -= split[..., 1:, :].sum(axis=-2)
+    return split.reshape(coefficients.shape)
 
 
 def _pooled(part: Array) -> Array:
@@ -159,8 +173,3 @@ def _pooled(part: Array) -> Array:
         np.moveaxis(after, axis, 0)[:-1] = source[1:]
         part = part + 0.5 * (before + after)
     return part
-
-
-def _extent(weights: Array) -> slice:
-    positions = np.flatnonzero(weights)
-    return slice(int(positions[0]), int(positions[-1]) + 1)

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from decloud_lib.arrays.fit_planes import planes_of
 from decloud_lib.arrays.masks import grow
-from decloud_lib.arrays.temporal import Neighbours, local_mean
+from decloud_lib.arrays.temporal import Neighbours
 from decloud_lib.errors import ShapeError
 from decloud_lib.types import Array
 
@@ -33,9 +34,7 @@ haze and shadow simulated around the gaps, and without: 4 gives 33.4 and 34.1 dB
 PENALTIES = tuple(10.0 ** (exponent / 2) for exponent in range(-8, 3))
 """Candidates, relative to the number of pixels and the variance of each feature."""
 _TINY = 1e-12
-_ROWS = 128
-_RADAR = 2
-"""VV and VH."""
+_ROWS, _PIECE = 128, 1024
 
 
 def fit_features(neighbours: Neighbours, radar_change: Array | None = None) -> Array:
@@ -54,29 +53,7 @@ def fit_features(neighbours: Neighbours, radar_change: Array | None = None) -> A
     (H, W, 43) float32 for four bands: a 1, the linear estimate, differences of the four images to
     it, the 5 px means of all these, and those of the radar change.
     """
-    plain = plain_features(neighbours, radar_change)
-    here, radar = plain[..., :-_RADAR], plain[..., -_RADAR:]
-    around = local_mean(here[..., 1:], neighbours.found)
-    everywhere = np.ones_like(neighbours.found)
-    return np.concatenate([here, around, local_mean(radar, everywhere)], axis=-1)
-
-
-def plain_features(neighbours: Neighbours, radar_change: Array | None = None) -> Array:
-    """Return the features before any mean is taken: (H, W, 23) float32 for four bands.
-
-    A 1, the linear estimate, differences of the four images to it, the radar change.
-    """
-    linear = neighbours.linear
-    n_bands = linear.shape[2]
-    features = np.empty((1 + 5 * n_bands + _RADAR, *linear.shape[:2]), np.float32)
-    features[0] = 1.0
-    images = (neighbours.before, neighbours.before_2, neighbours.after, neighbours.after_2)
-    features[1 : 1 + n_bands] = np.moveaxis(linear, 2, 0)
-    for number, image in enumerate(images, start=1):
-        part = features[1 + number * n_bands :][:n_bands]
-        np.subtract(np.moveaxis(image, 2, 0), features[1 : 1 + n_bands], out=part)
-    features[-_RADAR:] = 0.0 if radar_change is None else np.moveaxis(radar_change, 2, 0)
-    return np.moveaxis(features, 0, 2)
+    return np.moveaxis(planes_of(neighbours, radar_change).features(), 1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +105,19 @@ def accumulate(
             f"features {features.shape}, differences {difference.shape} and mask {visible.shape}; "
             "expected one height and width"
         )
-    folds = fold_numbers(visible.shape, origin)
+    folds = fold_numbers(visible.shape, origin)[visible]
+    return _accumulated(features[visible], difference[visible], folds)
+
+
+def _accumulated(x: Array, y: Array, folds: Array) -> FitSums:
+    """Sum up what a fit needs over (N, F) features, (N, B) differences and (N,) folds."""
     grams, crosses, energies = [], [], []
     for fold in range(FOLDS):
-        chosen = visible & (folds == fold)
-        x = features[chosen].astype(np.float64)
-        y = difference[chosen].astype(np.float64)
-        grams.append(_product(x, x))
-        crosses.append(_product(x, y))
-        energies.append((y * y).sum(axis=0))
+        chosen = folds == fold
+        of_x, of_y = (part[chosen].astype(np.float64) for part in (x, y))
+        grams.append(_product(of_x, of_x))
+        crosses.append(_product(of_x, of_y))
+        energies.append((of_y * of_y).sum(axis=0))
     return FitSums(np.stack(grams), np.stack(crosses), np.stack(energies))
 
 
@@ -194,7 +175,7 @@ def solve(sums: FitSums) -> Array:
 
 
 def apply(features: Array, coefficients: Array) -> Array:
-    """Return the (H, W, B) float32 correction of the linear estimate."""
+    """Return the (..., B) float32 correction of the linear estimate."""
     return np.asarray(features @ coefficients.astype(np.float32))
 
 
@@ -221,8 +202,12 @@ def fill_gap(
     features = fit_features(neighbours, radar_change)
     linear = neighbours.linear
     usable = visible & neighbours.found
-    difference = np.where(usable[..., None], image - linear, 0.0)
-    sums = trusted_sums(features, difference, (usable, sure_pixels(usable)))
+    sums = trusted_sums(
+        features[usable],
+        (image - linear)[usable],
+        sure_pixels(usable)[usable],
+        fold_numbers(usable.shape)[usable],
+    )
     return np.asarray(linear + apply(features, solve(sums)))
 
 
@@ -231,26 +216,31 @@ def sure_pixels(usable: Array) -> Array:
     return usable & ~grow(~usable, RIM_PX)
 
 
-def trusted_sums(
-    features: Array,
-    difference: Array,
-    shown: tuple[Array, Array],
-    origin: tuple[int, int] = (0, 0),
-) -> FitSums:
-    """Sum up what a fit needs over the pixels that can be trusted.
+def trusted_sums(features: Array, difference: Array, sure: Array, folds: Array) -> FitSums:
+    """Sum up what a fit needs over the usable pixels that can be trusted.
 
     Parameters
     ----------
-    features, difference, origin
+    features : (N, F) float
+        See `fit_features`.
+    difference : (N, B) float
         See `accumulate`.
-    shown
-        (H, W) bool each, the usable pixels and the sure ones, see `trusted_pixels`.
+    sure : (N,) bool
+        See `sure_pixels`.
+    folds : (N,) int
+        See `fold_numbers`.
     """
-    usable, sure = shown
-    sums = accumulate(features, difference, sure, origin)
-    error = difference - apply(features, solve(sums))
-    more = trusted_pixels(error, usable, sure) & ~sure
-    return sums + accumulate(features, difference, more, origin)
+    sums = _accumulated(features[sure], difference[sure], folds[sure])
+    more = ~sure
+    error = difference - _in_pieces(features, solve(sums))
+    more &= trusted_pixels(error, np.ones_like(sure), sure)
+    return sums + _accumulated(features[more], difference[more], folds[more])
+
+
+def _in_pieces(features: Array, coefficients: Array) -> Array:
+    """Return what `apply` does of (N, F) features; see `_product` for why in pieces."""
+    starts = range(0, max(len(features), 1), _PIECE)
+    return np.concatenate([apply(features[at : at + _PIECE], coefficients) for at in starts])
 
 
 def trusted_pixels(error: Array, usable: Array, sure: Array) -> Array:
@@ -258,16 +248,16 @@ def trusted_pixels(error: Array, usable: Array, sure: Array) -> Array:
 
     Parameters
     ----------
-    error : (H, W, B) float
+    error : (..., B) float
         Of a first fit, to the sure pixels alone.
-    usable : (H, W) bool
+    usable : (...) bool
         Visible, with an estimate.
-    sure : (H, W) bool
+    sure : (...) bool
         Those of them that are far from the gap.
 
     Returns
     -------
-    (H, W) bool: the sure pixels, and those of the rim that the first fit predicts about as well.
+    (...) bool: the sure pixels, and those of the rim that the first fit predicts about as well.
     All that are usable where fewer than `MIN_VISIBLE_PX` are sure.
     """
     if np.count_nonzero(sure) < MIN_VISIBLE_PX:

@@ -1,7 +1,7 @@
 """The clear dates around a date: nearest ones per pixel, and linear interpolation between them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -37,10 +37,6 @@ class Neighbours:
     def linear(self) -> Array:
         """(H, W, B) float32, linear interpolation in time between the nearest images."""
         return np.asarray(self.before + (self.after - self.before) * self.ratio)
-
-    def rows(self, first: int, last: int) -> "Neighbours":
-        """Return some rows of it."""
-        return Neighbours(*(getattr(self, item.name)[first:last] for item in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,21 +111,27 @@ def _replaced(image: Array, other: Array, where: Array) -> Array:
     return np.where(where[..., None], other, image) if where.any() else image
 
 
-def local_mean(pixels: Array, known: Array) -> Array:
+def local_mean(planes: Array, known: Array) -> Array:
     """Average the known pixels of the 5 x 5 box around each pixel.
 
     Parameters
     ----------
-    pixels : (H, W, C) float
+    planes : (H, C, W) float32
         0 where not known.
     known : (H, W) bool
 
     Returns
     -------
-    (H, W, C) float32; boxes are cut at the border; 0 where nothing in the box is known.
+    (H, C, W) float32; boxes are cut at the border; 0 where nothing in the box is known.
     """
-    weights = _box_sum(known[..., None].astype(np.float32))
-    return np.asarray(_box_sum(pixels * known[..., None]) / np.maximum(weights, 1.0))
+    total = _sum_of_five(_sum_of_five(planes, 0), 2)
+    if known.all():
+        down, across = (_sum_of_five(np.ones(size, np.float32), 0) for size in known.shape)
+        count = down[:, None] * across[None, :]
+    else:
+        count = _sum_of_five(_sum_of_five(known.astype(np.float32), 0), 1)
+    total *= (1 / np.maximum(count, 1))[:, None, :]
+    return total
 
 
 def _nearest_two(stack: Array, masks: Array, distance: Array) -> Side:
@@ -147,18 +149,16 @@ def _nearest_two(stack: Array, masks: Array, distance: Array) -> Side:
     return Side(near, next_one, np.where(found, nearer, 0.0), found)
 
 
-def _box_sum(pixels: Array) -> Array:
-    """Sum (H, W, C) over the box around each pixel; beyond the border is nothing."""
-    height, width, bands = pixels.shape
-    side = 2 * RADIUS_PX
-    around = np.zeros((height + side, width + side, bands), np.float32)
-    around[RADIUS_PX:-RADIUS_PX, RADIUS_PX:-RADIUS_PX] = pixels
-    return _sum_of_five(_sum_of_five(around).swapaxes(0, 1)).swapaxes(0, 1)
-
-
-def _sum_of_five(values: Array) -> Array:
-    """Return the sums of five values that follow each other along the first axis."""
-    two = values[:-1] + values[1:]
-    total = two[:-3] + two[2:-1]
-    total += values[2 * RADIUS_PX :]
-    return np.asarray(total)
+def _sum_of_five(values: Array, axis: int) -> Array:
+    """Sum five values that follow each other along an axis; beyond the border is nothing."""
+    found = np.empty_like(values)
+    along, total = values.swapaxes(0, axis), found.swapaxes(0, axis)
+    size, side = len(along), 2 * RADIUS_PX
+    if size > side:
+        two = along[:-1] + along[1:]
+        inner = total[RADIUS_PX:-RADIUS_PX]
+        np.add(two[:-3], two[2:-1], out=inner)
+        inner += along[side:]
+    for at in {*range(min(RADIUS_PX, size)), *range(max(size - RADIUS_PX, 0), size)}:
+        total[at] = along[max(at - RADIUS_PX, 0) : at + RADIUS_PX + 1].sum(axis=0)
+    return found

@@ -5,7 +5,7 @@ coefficients that change smoothly from cell to cell (`arrays.fit_grid`). Memory 
 the size of the image, and windows leave no seams.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -15,8 +15,9 @@ import numpy as np
 from decloud_lib import bands
 from decloud_lib.arrays import fitting
 from decloud_lib.arrays.fit_grid import CELL_PX, FitGrid, FittedGrid
+from decloud_lib.arrays.fit_planes import FitPlanes, empty_planes
 from decloud_lib.arrays.fitting import FitSums
-from decloud_lib.arrays.temporal import RADIUS_PX, Neighbours, Side, between
+from decloud_lib.arrays.temporal import RADIUS_PX, local_mean
 from decloud_lib.arrays.windows import partition
 from decloud_lib.models.contract import ModelContract, ModelOutput
 from decloud_lib.raster.write import BLOCK_PX
@@ -86,22 +87,25 @@ class RegionalFit:
         self, windows: Sequence[Window], readings: Sequence[Mapping[str, Array]]
     ) -> list[Array]:
         """Estimate a batch; see `network.Estimator`."""
-        pairs = zip(windows, readings, strict=True)
-        return [np.stack([self._one(window, reading) for window, reading in pairs])]
+        # Bands are planes in memory, as those that are read and written.
+        estimates = np.zeros(
+            (len(windows), len(bands.S2_10M_BANDS), *windows[0].shape), dtype=np.float32
+        )
+        for window, reading, estimate in zip(windows, readings, estimates, strict=True):
+            self._estimate(window, reading, estimate.swapaxes(0, 1))
+        return [np.moveaxis(estimates, 1, -1)]
 
-    def _one(self, window: Window, reading: Mapping[str, Array]) -> Array:
+    def _estimate(self, window: Window, reading: Mapping[str, Array], estimate: Array) -> None:
+        """Fill in the (H, B, W) estimate of a window."""
         assert self._fitted is not None
         inside, seen = self._inside(window, reading)
-        estimate = np.zeros((*window.shape, len(bands.S2_10M_BANDS)), np.float32)
-        row, col = inside.row - window.row, inside.col - window.col
-        for strip in _strips(seen):
-            first = inside.row + strip.top - strip.above
-            around = Window(first, inside.col, *strip.neighbours.found.shape)
-            found = self._fitted.apply(strip.neighbours, strip.radar_change, around)
-            found += strip.neighbours.linear
-            rows = slice(row + strip.top, row + strip.top + strip.height)
-            estimate[rows, col : col + inside.width] = found[strip.own]
-        return estimate
+        room = _room(inside.width)
+        for strip in _strips(inside.shape):
+            tile = _tile(strip, inside.shape)
+            planes = tile.planes(seen, room)
+            correction = self._fitted.apply(planes, _moved(tile.around, inside))
+            rows, cols = _slices(_moved(_moved(tile.own, inside), window, -1))
+            np.add(correction[tile.inner], planes.linear[tile.inner], out=estimate[rows, :, cols])
 
     def _sums(self, reader: Reader[Window, stream.Inputs], cell: Window) -> FitSums:
         """Return the sums of one cell: of as many of its blocks as show enough of the date."""
@@ -122,16 +126,16 @@ class RegionalFit:
         sure = fitting.sure_pixels(usable)
         inner = self._inner(block)
         usable, sure = _only(usable, inner), _only(sure, inner)
+        folds = fitting.fold_numbers(usable.shape, (block.row, block.col))
         step = max(int(np.count_nonzero(sure)) // BLOCK_ENOUGH_PX, 1)
-        strips = list(_strips(reading, step))
-        rows = np.concatenate([np.arange(strip.top, strip.top + strip.height) for strip in strips])
-        parts = zip(*(strip.features() for strip in strips), strict=True)
-        features, linear = (np.concatenate(part) for part in parts)
-        usable, sure = usable[rows], sure[rows]
-        difference = np.where(
-            usable[..., None], reading["s2_t"][rows] * _SCALE - linear, np.float32(0)
-        )
-        return fitting.trusted_sums(features, difference, (usable, sure), (block.row, block.col))
+        room = _room(block.width)
+        parts = []
+        for strip in _strips(block.shape)[::step]:
+            rows, _ = _slices(strip)
+            shown = usable[rows]
+            features, difference = _shown(reading, strip, shown, room)
+            parts.append((features, difference, sure[rows][shown], folds[rows][shown]))
+        return fitting.trusted_sums(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
     def _inner(self, block: Window) -> tuple[slice, slice]:
         """Return the pixels of a block whose surroundings are in it, or do not exist."""
@@ -181,26 +185,70 @@ def _cut(pixels: Array, rows: slice, cols: slice) -> Array:
 
 
 @dataclass(frozen=True, slots=True)
-class _Strip:
-    """A few rows, with those around that means are taken of."""
+class _Tile:
+    """A small part of a reading, with the pixels around it that means are taken of.
 
-    top: int
-    """First row."""
-    height: int
-    above: int
-    """How many rows lie above the first one."""
-    neighbours: Neighbours
-    radar_change: Array
+    What is made of it stays in the processor's cache, which is three times as fast.
+    """
+
+    own: Window
+    around: Window
 
     @property
-    def own(self) -> slice:
-        """Its rows among those that it holds."""
-        return slice(self.above, self.above + self.height)
+    def inner(self) -> tuple[slice, slice, slice]:
+        """Its own pixels in (H, C, W) planes of all its pixels."""
+        rows, cols = _slices(_moved(self.own, self.around, -1))
+        return rows, slice(None), cols
 
-    def features(self) -> tuple[Array, Array]:
-        """Return the features and the linear estimate of its own rows."""
-        features = fitting.fit_features(self.neighbours, self.radar_change)
-        return features[self.own], self.neighbours.linear[self.own]
+    def planes(self, reading: Mapping[str, Array], room: Array) -> FitPlanes:
+        """Return what a fit predicts from; valid until the room is used again."""
+        rows, cols = _slices(self.around)
+        return _planes({key: _cut(pixels, rows, cols) for key, pixels in reading.items()}, room)
+
+
+def _tile(own: Window, shape: tuple[int, int]) -> _Tile:
+    top, left = max(own.row - RADIUS_PX, 0), max(own.col - RADIUS_PX, 0)
+    bottom = min(own.row + own.height + RADIUS_PX, shape[0])
+    right = min(own.col + own.width + RADIUS_PX, shape[1])
+    return _Tile(own, Window(top, left, bottom - top, right - left))
+
+
+def _strips(shape: tuple[int, int]) -> list[Window]:
+    height, width = shape
+    return [
+        Window(row, 0, min(_STRIP_PX, height - row), width) for row in range(0, height, _STRIP_PX)
+    ]
+
+
+def _room(width: int) -> Array:
+    """Return room for the planes of a strip, to be used again and again."""
+    return empty_planes((_STRIP_PX + 2 * RADIUS_PX, width), len(bands.S2_10M_BANDS))
+
+
+def _moved(window: Window, by: Window, sign: int = 1) -> Window:
+    return replace(window, row=window.row + sign * by.row, col=window.col + sign * by.col)
+
+
+def _slices(window: Window) -> tuple[slice, slice]:
+    return (
+        slice(window.row, window.row + window.height),
+        slice(window.col, window.col + window.width),
+    )
+
+
+def _shown(
+    reading: Mapping[str, Array], strip: Window, shown: Array, room: Array
+) -> tuple[Array, Array]:
+    """Return (N, F) features and (N, B) differences to the linear estimate of the pixels shown."""
+    found = np.flatnonzero(shown.any(axis=0)) if shown.any() else np.zeros(1, np.int64)
+    first, last = int(found[0]), int(found[-1])
+    tile = _tile(replace(strip, col=first, width=last + 1 - first), reading["s2_t"].shape[:2])
+    planes = tile.planes(reading, room)
+    rows, cols = _slices(tile.own)
+    parts = (planes.features()[tile.inner], planes.linear[tile.inner])
+    features, linear = (np.moveaxis(part, 1, 0)[:, shown[:, cols]] for part in parts)
+    seen = np.moveaxis(reading["s2_t"][rows, cols], 2, 0)[:, shown[:, cols]]
+    return features.T, (seen * _SCALE - linear).T
 
 
 def _usable(reading: Mapping[str, Array]) -> Array:
@@ -218,55 +266,59 @@ def _only(mask: Array, part: tuple[slice, slice]) -> Array:
     return kept
 
 
-def _strips(reading: Mapping[str, Array], step: int = 1) -> Iterator[_Strip]:
-    """Yield a few rows at a time; every second, third ... of these strips.
+def _planes(reading: Mapping[str, Array], room: Array) -> FitPlanes:
+    """Fill in the clear images around the date, and how radar changed between them.
 
-    What is made of them stays in the processor's cache, which is three times as fast.
+    Where one side has no image, the other side stands in for it; a second image that is missing is
+    the first one again: see `temporal.Neighbours`.
     """
-    height = len(reading["s2_tm1"])
-    for top in range(0, height, step * _STRIP_PX):
-        end = min(top + _STRIP_PX, height)
-        first, last = max(top - RADIUS_PX, 0), min(end + RADIUS_PX, height)
-        part = {
-            key: _cut(pixels, slice(first, last), slice(None)) for key, pixels in reading.items()
-        }
-        yield _Strip(top, end - top, top - first, *_around(part))
+    past, future = (reading[key][..., 0] != bands.S2_NODATA for key in ("s2_tm1", "s2_tp1"))
+    planes = FitPlanes(room[: past.shape[0], :, : past.shape[1]], past | future)
+    images = planes.images
+    for number, key in enumerate(("s2_tm1", "s2_tm2", "s2_tp1", "s2_tp2"), start=1):
+        np.multiply(np.moveaxis(reading[key], 2, 1), _SCALE, out=images[:, number])
+    before, after = images[:, 1:3], images[:, 3:5]
+    for side, key in ((before, "s2_tm2"), (after, "s2_tp2")):
+        _replace(side[:, 1], side[:, 0], reading[key][..., 0] == bands.S2_NODATA)
+    _replace(before, after, ~past)
+    _replace(after, before, ~future)
+    _replace(images[:, 1:], np.float32(0), ~planes.found)
+    linear = planes.linear
+    ratio = _ratio(reading, past & future)
+    np.subtract(after[:, 0], before[:, 0], out=linear)
+    linear *= ratio
+    linear += before[:, 0]
+    planes.radar[:] = local_mean(_radar_change(reading, ratio), np.ones_like(past))
+    return planes
 
 
-def _around(reading: Mapping[str, Array]) -> tuple[Neighbours, Array]:
-    """Return the clear images around the date, and how radar changed between them."""
-    now = reading["s2_timestamp_t"]
-    past, future = (
-        _side(reading, suffix, np.abs(reading[f"s2_timestamp_{suffix}1"] - now)[..., 0])
-        for suffix in ("tm", "tp")
-    )
-    neighbours = between(past, future)
-    scale = np.float32(bands.S1_SCALE)
-    before, current, after = (reading[f"s1_{name}"] for name in ("tm1", "t", "tp1"))
-    change = before - after.astype(np.float32)
-    change *= neighbours.ratio
-    change += current
+def _replace(planes: Array, other: Array | np.float32, where: Array) -> None:
+    """Replace pixels in all planes, where there are any."""
+    if where.any():
+        mask = where[(slice(None), *(None,) * (planes.ndim - 2))]
+        np.copyto(planes, other, where=mask)
+
+
+def _ratio(reading: Mapping[str, Array], both: Array) -> Array:
+    """Return (H, 1, W) float32: where the date lies between those around it."""
+    past, now, future = (reading[f"s2_timestamp_{name}"][..., 0] for name in ("tm1", "t", "tp1"))
+    # Differences are exact before they become short.
+    since, left = ((time - now).astype(np.float32) for time in (past, future))
+    np.abs(since, out=since)
+    span = since + np.abs(left, out=left)
+    ratio = np.divide(since, span, out=np.zeros(both.shape, np.float32), where=both & (span > 0))
+    return ratio[:, None]
+
+
+def _radar_change(reading: Mapping[str, Array], ratio: Array) -> Array:
+    """Return (H, 2, W) float32: the date less the interpolation between its neighbours."""
+    before, now, after = (np.moveaxis(reading[f"s1_{name}"], 2, 1) for name in ("tm1", "t", "tp1"))
+    change = np.subtract(before, after, dtype=np.float32)
+    change *= ratio
+    change += now
     change -= before
-    change *= scale
-    unknown = (before == 0) | (current == 0) | (after == 0)
+    change *= np.float32(bands.S1_SCALE)
+    unknown = (before == 0) | (now == 0) | (after == 0)
     if unknown.any():
         change[unknown] = 0.0
-    return neighbours, change
-
-
-def _side(reading: Mapping[str, Array], suffix: str, distance: Array) -> Side:
-    nearest, second = reading[f"s2_{suffix}1"], reading[f"s2_{suffix}2"]
-    found = nearest[..., 0] != bands.S2_NODATA
-    known = _reflectance(nearest, found)
-    more = second[..., 0] != bands.S2_NODATA
-    beyond = _reflectance(second, more)
-    if not more.all():
-        beyond = np.where(more[..., None], beyond, known)
-    return Side(known, beyond, distance, found)
-
-
-def _reflectance(stored: Array, where: Array) -> Array:
-    """Return reflectance; 0 where there is none."""
-    if where.all():
-        return np.multiply(stored, _SCALE, dtype=np.float32)
-    return np.where(where[..., None], stored * _SCALE, np.float32(0))
+    return change

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decloud_lib.arrays import fitting
-from decloud_lib.arrays.fit_grid import FitGrid
+from decloud_lib.arrays.fit_grid import FitGrid, FittedGrid
+from decloud_lib.arrays.fit_planes import planes_of
 from decloud_lib.arrays.temporal import Neighbours, find_neighbours, local_mean
 from decloud_lib.errors import ShapeError
 from decloud_lib.types import Array, Window
@@ -165,12 +166,15 @@ def test_numbers_of_images_masks_and_days_must_agree() -> None:
         find_neighbours([], [], [])
 
 
-@given(SEEDS)
-def test_a_local_mean_is_that_of_the_known_pixels_in_the_box(seed: int) -> None:
+@given(SEEDS, st.integers(1, 7), st.sampled_from([0.0, 0.3, 1.0]))
+def test_a_local_mean_is_that_of_the_known_pixels_in_the_box(
+    seed: int, height: int, hidden: float
+) -> None:
     rng = np.random.default_rng(seed)
-    pixels, known = rng.random((7, 9, 2)), rng.random((7, 9)) > 0.3
-    found = local_mean(np.where(known[..., None], pixels, 0.0), known)
-    for row in range(7):
+    pixels, known = rng.random((height, 9, 2)), rng.random((height, 9)) >= hidden
+    planes = np.moveaxis(np.where(known[..., None], pixels, 0.0), 2, 1)
+    found = np.moveaxis(local_mean(planes, known), 1, 2)
+    for row in range(height):
         for col in range(9):
             box = (slice(max(row - 2, 0), row + 3), slice(max(col - 2, 0), col + 3))
             inside = pixels[box][known[box]]
@@ -191,6 +195,10 @@ def image_to_fit(seed: int, shape: tuple[int, int]) -> tuple[Neighbours, Array, 
     return neighbours, radar, difference, (rng.random(shape) > 0.5) & neighbours.found
 
 
+def applied(fitted: FittedGrid, neighbours: Neighbours, radar: Array, window: Window) -> Array:
+    return np.moveaxis(fitted.apply(planes_of(neighbours, radar), window), 1, 2)
+
+
 def part_of(neighbours: Neighbours, rows: slice, cols: slice) -> Neighbours:
     return Neighbours(*(getattr(neighbours, item.name)[rows, cols] for item in fields(neighbours)))
 
@@ -207,13 +215,15 @@ def test_a_grid_gives_the_same_however_the_image_is_cut(block_px: int) -> None:
             grid.add(features[part], difference[part], visible[part], window)
     fitted = grid.solve()
     assert fitted.coefficients.shape == (3, 3, features.shape[2], 1)
-    whole = fitted.apply(neighbours, radar, Window(0, 0, 96, 80))
+    whole = applied(fitted, neighbours, radar, Window(0, 0, 96, 80))
     reference = FitGrid((96, 80), cell_px=32)
     reference.add(features, difference, visible, Window(0, 0, 96, 80))
-    expected = reference.solve().apply(neighbours, radar, Window(0, 0, 96, 80))
+    expected = applied(reference.solve(), neighbours, radar, Window(0, 0, 96, 80))
     np.testing.assert_allclose(whole, expected, atol=1e-6)
     rows, cols = slice(20, 70), slice(10, 75)
-    inner = fitted.apply(part_of(neighbours, rows, cols), radar[rows, cols], Window(20, 10, 50, 65))
+    inner = applied(
+        fitted, part_of(neighbours, rows, cols), radar[rows, cols], Window(20, 10, 50, 65)
+    )
     np.testing.assert_allclose(inner[2:-2, 2:-2], whole[22:68, 12:73], atol=1e-6)
     error = (whole - difference)[neighbours.found]
     assert np.sqrt(np.mean(error**2)) < 0.0025
@@ -226,7 +236,7 @@ def test_one_cell_applies_what_the_fit_says() -> None:
     grid.add(features, difference, visible, Window(0, 0, 64, 48))
     fitted = grid.solve()
     expected = fitting.apply(features, fitted.coefficients[0, 0])
-    found = fitted.apply(neighbours, radar, Window(0, 0, 64, 48))
+    found = applied(fitted, neighbours, radar, Window(0, 0, 64, 48))
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
@@ -237,7 +247,7 @@ def test_a_grid_follows_what_changes_over_the_image_without_steps() -> None:
     difference = np.broadcast_to(slope[None, :, None], (64, 512, 1))
     grid = FitGrid((64, 512), cell_px=64)
     grid.add(features, difference, np.ones((64, 512), bool), Window(0, 0, 64, 512))
-    found = grid.solve().apply(neighbours, radar, Window(0, 0, 64, 512))
+    found = applied(grid.solve(), neighbours, radar, Window(0, 0, 64, 512))
     assert np.abs(found - difference)[:, 64:-64].mean() < 0.002
     smooth = found[..., 0].mean(axis=0)
     assert np.abs(np.diff(smooth)).max() < 0.003
@@ -249,7 +259,7 @@ def test_a_cell_without_visible_pixels_learns_from_its_neighbours() -> None:
     visible[32:64, 32:64] = False
     grid = FitGrid((96, 96), cell_px=32)
     grid.add(fitting.fit_features(neighbours, radar), difference, visible, Window(0, 0, 96, 96))
-    found = grid.solve().apply(neighbours, radar, Window(0, 0, 96, 96))
+    found = applied(grid.solve(), neighbours, radar, Window(0, 0, 96, 96))
     error = (found - difference)[32:64, 32:64][neighbours.found[32:64, 32:64]]
     assert np.sqrt(np.mean(error**2)) < 0.0025
 
