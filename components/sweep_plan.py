@@ -12,6 +12,7 @@ def sweep_plan(
     name: str,
     space: dict,
     settings: dict,
+    scores: str,
     points: Optional[int] = None,
     seed: int = 0,
     experiment: Optional[str] = None,
@@ -28,6 +29,8 @@ def sweep_plan(
         What varies: setting -> list of choices, or range.
     settings
         What all trainings share.
+    scores
+        Folder of the scores, one folder per training.
     points
         Draw so many points; all combinations where not given.
     seed
@@ -48,6 +51,7 @@ def sweep_plan(
             name=name,
             space=space,
             settings=settings,
+            scores=scores,
             points=points,
             seed=seed,
             experiment=experiment,
@@ -56,4 +60,4 @@ def sweep_plan(
         )
     )
     plan = stage.sweep_plan(config)
-    return [{"name": point.name, "settings": point.settings} for point in plan.points]
+    return [{"settings": point.settings, "scores": point.scores} for point in plan.points]

@@ -1,10 +1,10 @@
 """The process in which Kubeflow's local runner works; started by `pipelines.local`.
 
-The runner prints the log of all tasks to one stream, swaps the root logger's handlers and replaces
-`print`, from several threads at once. So it gets a process of its own, in which both streams are
-split by thread into one log file per task, and what happens is told to the parent as JSON lines.
-Standard input carries the order (one JSON line) and then stays open: when it ends, the parent is
-gone and this process and its tasks stop.
+The runner prints the log of all tasks to one stream and swaps the root logger's handlers, from
+several threads at once. So it gets a process of its own, in which both streams are split by thread
+into one log file per task, and what happens is told to the parent as JSON lines. Standard input
+carries the order (one JSON line) and then stays open: when it ends, the parent is gone and this
+process and its tasks stop.
 """
 
 import io
@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -96,7 +97,7 @@ class TaskLogs(io.TextIOBase):
             self._end(thread, ok=found["status"] == "SUCCESS")
         elif task is not None:
             task.lines += 1
-            task.log.write(line.removeprefix("    ") + "\n")
+            task.log.write(line + "\n")
             if found := _SAID.match(line):
                 self.tell("said", number=task.number, level=found["level"], text=found["text"])
         else:
@@ -173,7 +174,10 @@ def main() -> None:
 
 def _run(order: dict[str, Any]) -> dict[str, Any]:
     from kfp import components, local
+    from kfp.local import logging_utils
 
+    # It swaps `print` for one that indents; tasks side by side indent twice, or leave it swapped.
+    logging_utils.indented_print = nullcontext
     runner: local.SubprocessRunner | local.DockerRunner
     if order["runner"] == "docker":
         from kfp.local import docker_task_handler

@@ -64,6 +64,7 @@ def sweep(
         name=sweep_name,
         space=space,
         settings=settings,
+        scores=scores,
         points=points,
         seed=seed,
         experiment=experiment,
@@ -75,7 +76,7 @@ def sweep(
         tried = sweep_point(
             settings=point.settings,
             test_records=test_records,
-            scores=f"{scores}/{point.name}",
+            scores=point.scores,
             baselines=baselines,
             overwrite=overwrite,
         )

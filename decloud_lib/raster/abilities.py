@@ -27,7 +27,7 @@ def gdal_version() -> str:
 
 def missing_drivers() -> tuple[str, ...]:
     """Return the drivers of `DRIVERS` that this GDAL has not."""
-    with gdal_environment(), rasterio.Env() as environment:
+    with gdal_environment() as environment:
         found = environment.drivers()
     return tuple(name for name in DRIVERS if name not in found)
 

@@ -14,12 +14,14 @@ BLOCK_THREADS = min(4, os.cpu_count() or 1)
 
 
 @contextmanager
-def gdal_environment() -> Iterator[None]:
-    """Apply the GDAL options of `storage` to this thread while the context lasts.
+def gdal_environment() -> Iterator[rasterio.Env]:
+    """Apply the GDAL options of `storage` to this thread while the context lasts; gives them.
 
     The session does nothing: GDAL finds the credentials by itself, in the same variables, profiles
     and pod identities as the AWS SDK, and no SDK session is made for each opened file. Side files
     (`.aux.xml`) are not looked at: they could give a band another place or no-data value.
     """
-    with rasterio.Env(session=DummySession(), GDAL_PAM_ENABLED=False, **storage.gdal_options()):
-        yield
+    with rasterio.Env(
+        session=DummySession(), GDAL_PAM_ENABLED=False, **storage.gdal_options()
+    ) as environment:
+        yield environment

@@ -38,6 +38,9 @@ class SweepPlanConfig(StageConfig):
     settings: JsonObject = Field(
         description="What all trainings share, as JSON: training_record, out_savedmodel, epochs."
     )
+    scores: str | None = Field(
+        default=None, description="Folder of the scores; the plan names one in it per training."
+    )
     points: int | None = Field(
         default=None, ge=1, description="Draw so many points; default: all combinations."
     )
@@ -60,6 +63,8 @@ class SweepPoint:
     varied: dict[str, Any]
     settings: dict[str, Any]
     """All fields of a `TrainConfig` that are given."""
+    scores: str | None
+    """Folder of its scores, where the plan was told where scores go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +151,8 @@ def _plan(config: SweepPlanConfig, parent_run_id: str) -> SweepPlan:
         if config.pipeline_run:
             settings["pipeline_run"] = config.pipeline_run
         _check(settings, varied)
-        points.append(SweepPoint(name, varied, settings))
+        scores = None if config.scores is None else storage.join(config.scores, name)
+        points.append(SweepPoint(name, varied, settings, scores))
     return SweepPlan(parent_run_id, experiment, tuple(points))
 
 

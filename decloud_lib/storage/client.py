@@ -83,6 +83,7 @@ def _cached_client(_pid: int, settings: Variables) -> "S3Client":
     import boto3
     import botocore.session
     from botocore.config import Config
+    from botocore.exceptions import InvalidRegionError
 
     values = dict(settings)
     # A session of its own: the default one is not safe to share between threads. boto3 reads
@@ -92,6 +93,10 @@ def _cached_client(_pid: int, settings: Variables) -> "S3Client":
     session = boto3.session.Session(botocore_session=core, region_name=values.get("AWS_REGION"))
     try:
         made: S3Client = session.client("s3", config=Config(**_SETTINGS))
+    except InvalidRegionError as error:
+        raise StorageError(
+            f"AWS_REGION: {error}; expected such as us-east-1 or eu-west-3"
+        ) from error
     except ValueError as error:
         raise StorageError(
             f"the S3 server cannot be named so ({error}); expected AWS_ENDPOINT_URL as "

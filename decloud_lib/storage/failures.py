@@ -9,6 +9,7 @@ from botocore.exceptions import (
     NoCredentialsError,
     ParamValidationError,
     PartialCredentialsError,
+    ProfileNotFound,
 )
 
 from decloud_lib.errors import AlreadyExistsError, StorageError
@@ -85,6 +86,9 @@ def s3_errors(uri: str, server: str) -> Iterator[None]:
         raise StorageError(
             f"{message}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
         ) from error
+    except ProfileNotFound as error:
+        message = f"{uri}: AWS_PROFILE names no profile of ~/.aws/config ({error})"
+        raise StorageError(f"{message}; check the name, or unset it") from error
     except (BotoCoreError, Boto3Error) as error:
         message = f"{uri}: cannot talk to the S3 server at {server}: {error}"
         raise StorageError(f"{message}; check that it runs, and AWS_ENDPOINT_URL") from error
@@ -101,6 +105,10 @@ def _of_answer(uri: str, server: str, error: ClientError) -> StorageError:
         bucket = uri.split("/")[2]
         message = f"{uri}: there is no bucket {bucket!r} at {server}"
         return StorageError(f"{message}; create it or check the name")
+    if code in _MISSING and error.operation_name.startswith("List"):
+        # A missing bucket has a code of its own.
+        message = f"{uri}: {server} does not answer as an S3 server does ({code})"
+        return StorageError(f"{message}; check AWS_ENDPOINT_URL")
     if code in _MISSING:
         return MissingFileError(f"{uri}: there is no such file; check the path")
     if code in _EXISTS:

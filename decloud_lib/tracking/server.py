@@ -76,6 +76,12 @@ def connect() -> Any:
     for name, level in _LOG_LEVELS.items():
         logging.getLogger(name).setLevel(level)
     uri = tracking_uri()
+    if "://" not in uri and not uri.startswith("databricks"):
+        # MLflow would take it for a folder.
+        raise TrackingError(
+            f"MLflow at {uri}: expected the address of a server, http://host:port, or a database "
+            "such as sqlite:///mlflow.db; check MLFLOW_TRACKING_URI"
+        )
     if uri.startswith("http"):
         _check_reachable(uri)
     mlflow.set_tracking_uri(uri)

@@ -125,6 +125,15 @@ def test_each_loop_has_a_limit(pipeline: Callable[..., Any]) -> None:
                 assert task["iteratorPolicy"]["parallelismLimit"] >= 1, name
 
 
+def test_no_text_is_made_with_an_item_of_a_loop(pipeline: Callable[..., Any]) -> None:
+    # `item.name` is the name of kfp's own object; in place of another field the local runner puts
+    # the whole item into a text.
+    spec, _ = documents(pipeline)
+    for name, task in tasks(spec):
+        for key, value in task.get("inputs", {}).get("parameters", {}).items():
+            assert "loop-item" not in str(value.get("runtimeValue", "")), (name, key)
+
+
 def test_a_report_ends_each_pipeline_however_it_ends(pipeline: Callable[..., Any]) -> None:
     spec, _ = documents(pipeline)
     inside, ending = (spec["root"]["dag"]["tasks"][name] for name in ("exit-handler-1", "report"))

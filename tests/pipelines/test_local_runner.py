@@ -1,6 +1,7 @@
 """The wrapper of Kubeflow's local runner: events, logs, outputs, failures, interruption."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -61,6 +62,8 @@ def test_each_task_has_its_own_log(told: Told) -> None:
     for word in "abc":
         said = f"the words are {word} {word.upper()}"
         assert sorted(said in log for log in logs) == [False, False, True]
+    # As the task printed it: an exception is recognised at the beginning of its line.
+    assert all(re.search(r"^\[KFP Executor .*Got executor_input", log, re.M) for log in logs)
 
 
 def test_what_the_stages_log_is_told_at_once(told: Told) -> None:

@@ -57,9 +57,11 @@ def test_the_best_of_a_sweep_is_registered_as_challenger(
     assert parent.experiment == found[0].experiment == "spring"
     assert parent.tags["best_run"] == by_rate[1e-2].run_id
     assert parent.metrics["test/test/psnr_db"] == scores[1e-2]
+    assert len({run.tags["scores"] for run in found}) == 2
     for run in found:
         assert run.tags.get("pipeline_run") == parent.tags.get("pipeline_run")
         assert storage.exists(run.tags["scores"])
+        assert run.tags["scores"].startswith(f"{arguments['scores']}/")
     (table,) = [item for item in done.artifacts() if item.name == "table"]
     assert table.metadata["best"] == by_rate[1e-2].run_id
     assert "test/test" in storage.read_text(table.uri)

@@ -10,6 +10,7 @@ from decloud_lib import cli, storage
 from decloud_lib.errors import ConfigError
 from decloud_lib.raster import abilities
 from decloud_lib.stages.doctor import DoctorConfig, doctor
+from tests.web import serve_web
 
 
 def states(**wanted):
@@ -108,6 +109,29 @@ def test_a_bucket_that_is_not_there_is_told(s3):
     assert "there is no bucket 'no-such-bucket'" in told(bucket="s3://no-such-bucket/prepared")
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("AWS_PROFILE", "nobody", "AWS_PROFILE names no profile .*nobody.*; check the name"),
+        ("AWS_REGION", "far_away", "AWS_REGION: .*'far_away' doesn't match.*; expected such as"),
+        ("AWS_ENDPOINT_URL", "127.0.0.1", "'?127.0.0.1.*expected AWS_ENDPOINT_URL as http://host"),
+    ],
+)
+def test_a_wrong_variable_is_named(monkeypatch, s3, variable, value, says):
+    monkeypatch.setenv(variable, value)
+
+    assert re.search(says, told(bucket=s3))
+
+
+def test_a_server_that_is_no_bucket_is_told(monkeypatch, s3, tmp_path):
+    with serve_web(tmp_path) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.uri(""))
+        found = told(bucket=s3)
+
+    assert f"{server.uri('')} does not answer as an S3 server does" in found
+    assert "check AWS_ENDPOINT_URL" in found
+
+
 def test_a_bucket_of_another_region_is_told(monkeypatch, s3):
     import boto3
 
@@ -122,7 +146,7 @@ def test_a_bucket_of_another_region_is_told(monkeypatch, s3):
     assert states(bucket="s3://far-away/x")["bucket"] == "ok"
 
 
-@pytest.mark.parametrize("uri", ["http://127.0.0.1:1", "ftp://mlflow", "http://"])
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:1", "ftp://mlflow", "http://", "mlflow:5000"])
 def test_an_mlflow_that_does_not_answer_is_told(monkeypatch, uri):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import rasterio
 from rasterio.errors import RasterioError
+from rasterio.session import DummySession
 
 from decloud_lib import storage
 from decloud_lib.errors import ProductError
@@ -249,7 +250,7 @@ def _tell_gdal_the_size(uri: str) -> None:
     with (
         suppress(RasterioError),
         gdal_environment(),
-        rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="FALSE"),
+        rasterio.Env(session=DummySession(), GDAL_DISABLE_READDIR_ON_OPEN="FALSE"),
         rasterio.open(storage.gdal_path(beside)),
     ):
         pass
