@@ -18,20 +18,34 @@ class Sight:
     targets: tuple[str, ...]
     simulate: Any = None
     """Changes each sample first, as `ModelDefinition.simulate`; None changes none."""
+    vary: Any = None
+    """Changes each training sample before that, where they are augmented."""
 
     def all(self, records: LocalRecords, batch: int) -> "tf.data.Dataset":
         """Return all samples of a set in stored order, the same ones at each pass."""
         return self.of(records.batches(self.inputs, self.targets, batch), batch, seed=0)
 
     def of(
-        self, stored: "tf.data.Dataset", batch: int, seed: int, first: int = 0
+        self,
+        stored: "tf.data.Dataset",
+        batch: int,
+        seed: int,
+        first: int = 0,
+        *,
+        varied: bool = False,
     ) -> "tf.data.Dataset":
         """Return stored batches as the network sees them; `first` is the number of the first."""
         from decloud_lib.samples.augmentation import simulated
 
-        if self.simulate is None:
-            return stored
-        return simulated(stored, self.simulate, seed, batch, first)
+        wanted = (self.vary if varied else None, self.simulate)
+        changes = [change for change in wanted if change is not None]
+
+        def apply(inputs: Any, targets: Any, drawn: Any) -> Any:
+            for change in changes:
+                inputs, targets = change(inputs, targets, drawn)
+            return inputs, targets
+
+        return simulated(stored, apply, seed, batch, first) if changes else stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +82,7 @@ class Feeding:
         batches, seed = self.stored(epoch), self.seed + epoch
         if first:
             batches = batches.skip(first)
-        batches = self.sight.of(batches, self.batch, seed, first)
+        batches = self.sight.of(batches, self.batch, seed, first, varied=self.augment)
         return turned(batches, seed, first) if self.augment else batches
 
     def stored(self, epoch: int) -> "tf.data.Dataset":

@@ -21,8 +21,8 @@ _NO_SECOND, _NO_SIDE, _NO_RADAR = 0.15, 0.04, 0.05
 """Shares of samples in which a second neighbour, one side, or radar is missing."""
 _LEAST, _MOST = 0.1, 0.92
 #: Colours of thin cloud, and shares of the light that a shadow takes, B2 B3 B4 B8.
-_CLOUD = (1.0, 0.93, 0.90, 0.94)
-_SHADOW = (0.29, 0.38, 0.46, 0.68)
+CLOUD_COLOUR = (1.0, 0.93, 0.90, 0.94)
+SHADOW_COLOUR = (0.29, 0.38, 0.46, 0.68)
 
 _Tensors = dict[str, tf.Tensor]
 
@@ -126,8 +126,8 @@ def contaminate_rim(image: tf.Tensor, mask: tf.Tensor, draw: tf.Tensor) -> tf.Te
     shift = tf.cast(tf.round(8.0 * draw[3:5] - 4.0), tf.int32)
     shade = _mean3(_mean3(tf.roll(mask, shift, (0, 1)))) * 0.5 * draw[2]
     opacity = falling * (0.1 + 0.4 * draw[0])
-    cloud = (3000.0 + 4000.0 * draw[1]) * tf.constant(_CLOUD)
-    seen = image * (1.0 - shade * tf.constant(_SHADOW))
+    cloud = (3000.0 + 4000.0 * draw[1]) * tf.constant(CLOUD_COLOUR)
+    seen = image * (1.0 - shade * tf.constant(SHADOW_COLOUR))
     seen = seen * (1.0 - opacity) + opacity * cloud
     return tf.where(near > 0.0, seen, image)
 

@@ -76,6 +76,9 @@ class ModelDefinition:
     """(inputs, targets, seed) of one sample, without batch axis -> the sample that the network sees
     in training and validation: lays a gap over a clear date. `seed` is (2,) int32; the same seed
     gives the same gap."""
+    vary: Callable[[Tensors, Tensors, KerasTensor], tuple[Tensors, Tensors]] | None = None
+    """The same for training samples alone, before `simulate` and with `--augment`: changes the
+    images as another sky would."""
     simulation_keys: tuple[str, ...] = ()
     """Keys of a sample that only `simulate` needs, such as the mask of another date."""
     in_context: bool = False

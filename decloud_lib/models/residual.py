@@ -229,6 +229,15 @@ def simulate(
     return lay_gap(inputs, targets, seed)
 
 
+def vary(
+    inputs: Mapping[str, "tf.Tensor"], targets: Mapping[str, "tf.Tensor"], seed: "tf.Tensor"
+) -> tuple[dict[str, "tf.Tensor"], dict[str, "tf.Tensor"]]:
+    """Make the dates of one sample less alike; see `weather.vary_dates`."""
+    from decloud_lib.models.weather import vary_dates
+
+    return vary_dates(inputs, targets, seed)
+
+
 register(
     ModelDefinition(
         name="residual",
@@ -242,6 +251,7 @@ register(
         with_scale=True,
         loss=loss,
         simulate=simulate,
+        vary=vary,
         simulation_keys=(GAP_MASK,),
         weights="residual.npz",
     )

@@ -1,6 +1,8 @@
 """Weights that come with the package: arrays by the path of the variable, and no code."""
 
 from importlib import resources
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -29,6 +31,12 @@ def read_weights(definition: ModelDefinition) -> dict[str, Array]:
     file = resources.files("decloud_lib.models") / "weights" / definition.weights
     with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
         return {name: arrays[name].astype(np.float32) for name in arrays.files}
+
+
+def write_weights(model: keras.Model, path: Path) -> None:
+    """Write the arrays of a model as they come with the package."""
+    arrays: dict[str, Any] = {variable.path: variable.numpy() for variable in model.weights}
+    np.savez_compressed(path, **arrays)
 
 
 def load_weights(model: keras.Model, definition: ModelDefinition) -> None:

@@ -70,7 +70,9 @@ class TrainConfig(StageConfig):
         description="Compute in bfloat16 on GPUs; weights, loss and scores stay float32.",
     )
     augment: bool = Field(
-        default=False, description="Mirror and turn each training sample at random, all keys alike."
+        default=False,
+        description="Mirror and turn each training sample at random, all keys alike; for residual, "
+        "dates differ in level, haze and registration too.",
     )
     hidden_weight: float = Field(
         default=1.0,

@@ -69,7 +69,9 @@ class Job:
         masks = [*_weights(self.config).needed, *((HIDDEN,) if self.is_partial else ())]
         extra = [key for key in self.definition.simulation_keys if key in held]
         inputs = tuple(dict.fromkeys([*self.contract.input_keys, *masks, *extra]))
-        return Sight(inputs, self.definition.target_keys, self.definition.simulate)
+        return Sight(
+            inputs, self.definition.target_keys, self.definition.simulate, self.definition.vary
+        )
 
     @property
     def is_partial(self) -> bool:

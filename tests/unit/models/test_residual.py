@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -6,7 +8,7 @@ from decloud_lib.arrays.temporal import find_neighbours
 from decloud_lib.errors import ConfigError
 from decloud_lib.models import registry
 from decloud_lib.models.registry import ModelSpec
-from decloud_lib.models.shipped import load_weights
+from decloud_lib.models.shipped import load_weights, read_weights, write_weights
 from decloud_lib.models.store import ServedModel, serve_by_name, serve_definition
 from decloud_lib.types import Array
 from tests.unit.models.five_dates import five_dates, some_hidden
@@ -232,3 +234,14 @@ def test_the_loss_counts_hidden_pixels_only() -> None:
     elsewhere = estimate + 0.5 * ~hidden[None, :, :, None]
     again = loss(inputs, targets, {"s2_t": elsewhere, "s2_t_scale": scale})
     assert float(again[0]) == pytest.approx(float(found[0]), abs=1e-5)
+
+
+def test_weights_are_written_as_those_of_the_package(tmp_path: Path) -> None:
+    model = registry.get("residual").build(registry.ModelSpec())
+    load_weights(model, registry.get("residual"))
+    write_weights(model, tmp_path / "w.npz")
+    shipped = read_weights(registry.get("residual"))
+    with np.load(tmp_path / "w.npz", allow_pickle=False) as written:
+        assert set(written.files) == set(shipped)
+        for name, array in shipped.items():
+            np.testing.assert_array_equal(written[name], array)
