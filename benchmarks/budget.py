@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from decloud_lib.arrays.fit_grid import CELL_PX
-from decloud_lib.models.contract import ModelContract
+from decloud_lib.models.contract import ModelContract, ModelInput
 from decloud_lib.reconstruction import budget
 from decloud_lib.reconstruction.closed_form import CONTRACTS, closed_form
 from decloud_lib.reconstruction.regional_fit import RegionalFit
@@ -27,8 +27,10 @@ from decloud_lib.types import Array, Window
 SIDES_PX = (256, 768)
 _PROCESSES = {
     "numpy": "import decloud_lib.stages.reconstruct, rasterio",
-    "tensorflow": "import decloud_lib.stages.reconstruct, rasterio, decloud_lib.models.store, "
-    "tensorflow as tf; tf.function(lambda x: tf.nn.relu(x))(tf.ones((9, 9)))",
+    "tensorflow": "import decloud_lib.stages.reconstruct, rasterio; "
+    "from decloud_lib.models.lean import import_keras; import_keras(); "
+    "import decloud_lib.models.store, tensorflow as tf; "
+    "tf.function(lambda x: tf.nn.relu(x))(tf.ones((9, 9)))",
 }
 #: Computed at full resolution throughout, so each pixel takes long.
 _SLOW = {"meraner_original": (64, 128)}
@@ -81,7 +83,7 @@ def _network(name: str) -> tuple[Callable[[int], object], float]:
 
     def call(side: int) -> object:
         return network.predict(
-            {item.key: _array(contract, item.key, side) for item in contract.inputs}
+            {item.key: _stored(contract, item, side) for item in contract.inputs}
         )
 
     return call, sum(weight.nbytes for weight in model.get_weights()) / 1e6
@@ -107,6 +109,14 @@ def _formula(name: str) -> tuple[Callable[[int], object], float]:
         return estimator([Window(0, 0, side, side)], [reading])
 
     return call, 0.0
+
+
+def _stored(contract: ModelContract, item: ModelInput, side: int) -> Array:
+    """Return one input as it is read: whole numbers, but for dates."""
+    found = _array(contract, item.key, side)
+    if not item.bands:
+        return found
+    return found.astype(np.uint8 if "cld10m" in item.key else np.int16)
 
 
 class _Reader:

@@ -247,7 +247,7 @@ def _planned(config: Any, contract: Any, size: int) -> float:
     from decloud_lib.reconstruction.budget import memory_of
 
     how = config.rendering(contract).for_extent(contract, (size, size))
-    return memory_of(contract, how.tiling, size, how.load).total / 1000
+    return memory_of(contract, how.tiling, (size, size), how.load).total / 1000
 
 
 def _peak_gb() -> float:

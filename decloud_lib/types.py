@@ -36,6 +36,13 @@ class Window:
             self.width + 2 * margin_px,
         )
 
+    def inside(self, shape: tuple[int, int]) -> "Window":
+        """Return the part of the window within a raster of this shape."""
+        row, col = max(self.row, 0), max(self.col, 0)
+        end_row = min(self.row + self.height, shape[0])
+        end_col = min(self.col + self.width, shape[1])
+        return Window(row, col, end_row - row, end_col - col)
+
     def coarsened(self, factor: int) -> "Window":
         """Return the same ground on a grid with pixels `factor` times larger.
 

@@ -85,7 +85,7 @@ class ServedModel:
     ) -> dict[str, Array]:
         self.contract.check_shapes({key: np.shape(value) for key, value in inputs.items()})
         tensors = {
-            item.key: tf.constant(np.asarray(inputs[item.key], dtype=item.dtype))
+            item.key: tf.constant(np.asarray(inputs[item.key], dtype=item.dtype, order="C"))
             for item in self.contract.inputs
         }
         return {name: tensor.numpy() for name, tensor in function(**tensors).items()}

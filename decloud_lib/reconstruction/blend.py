@@ -4,8 +4,7 @@ A fit inside a network sees one window; that of the next window differs by its u
 window is estimated beyond its border, and where two overlap one fades into the other.
 """
 
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
 
@@ -26,12 +25,13 @@ class Writer(Protocol):
 class Blended:
     """Takes windows that overlap by twice `overlap_px`, and hands on their weighted mean.
 
-    A context: what is left is handed on at its end, unless that is an error.
+    A pixel is handed on as soon as no other window touches it: only what overlaps is kept, along
+    the right side of the last window, and below a row of windows over the whole width.
 
     Parameters
     ----------
     writer
-        Takes the rows of the image, from top to bottom.
+        Takes each pixel of the image once.
     shape
         Rows and columns of the image.
     overlap_px
@@ -47,13 +47,12 @@ class Blended:
         self._shape = shape
         self._overlap = overlap_px
         self._nodata = nodata
-        self._first = 0  # row of the image that the sums begin with
-        self._sums: Array | None = None
-        self._weights: Array = np.zeros((0, shape[1]), np.float32)
-        self._dtype: np.dtype[np.generic] = np.dtype(np.int16)
+        self._row: int | None = None
+        # Sums of pixels and, in the last channel, of weights.
+        self._left = self._above = self._below = np.zeros((0, shape[1], 1), np.float32)
 
     def write(self, window: Window, pixels: Array) -> None:
-        """Add a window; windows come row by row.
+        """Add a window; windows come row by row, from left to right.
 
         Parameters
         ----------
@@ -62,33 +61,38 @@ class Blended:
         pixels
             (H, W, C) of it.
         """
-        self._dtype = pixels.dtype
-        self._hand_on(max(window.row, 0) // BLOCK_PX * BLOCK_PX, pixels.shape[2])
-        top, left = max(-window.row, 0), max(-window.col, 0)
-        bottom = min(window.height, self._shape[0] - window.row)
-        right = min(window.width, self._shape[1] - window.col)
-        seen = pixels[top:bottom, left:right]
-        weight = self._weight(window)[top:bottom, left:right]
-        weight = np.where((seen == self._nodata).all(axis=2), np.float32(0), weight)
-        self._grow(window.row + bottom, pixels.shape[2])
-        assert self._sums is not None
-        rows = slice(window.row + top - self._first, window.row + bottom - self._first)
-        cols = slice(window.col + left, window.col + right)
-        self._sums[rows, cols] += seen * weight[..., None]
-        self._weights[rows, cols] += weight
+        area = window.inside(self._shape)
+        sums = self._weighted(window, area, pixels)
+        if window.row != self._row:
+            self._row, self._above = window.row, self._below
+            self._below = np.zeros((2 * self._overlap, self._shape[1], sums.shape[2]), np.float32)
+            self._left = sums[:, :0]
+        sums[:, : self._left.shape[1]] += self._left
+        width = self._next(window.col, window.width, self._shape[1]) - area.col
+        # Copies, so that the whole window does not stay in memory.
+        self._left, sums = sums[:, width:].copy(), sums[:, :width]
+        cols = slice(area.col, area.col + width)
+        sums[: len(self._above)] += self._above[: len(sums), cols]
+        height = self._next(window.row, window.height, self._shape[0]) - area.row
+        self._below[: len(sums) - height, cols] = sums[height:]
+        if height and width:
+            found = self._mean(sums[:height], pixels.dtype)
+            self._writer.write(Window(area.row, area.col, height, width), found)
 
-    def __enter__(self) -> Self:
-        return self
+    def _next(self, start: int, size: int, whole: int) -> int:
+        """Return where the next window begins along one axis, inside the image; its end if none."""
+        own_end = start + size - self._overlap
+        return whole if own_end >= whole else max(own_end - self._overlap, 0)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Hand on what is left."""
-        if error is None and self._sums is not None:
-            self._hand_on(self._shape[0], self._sums.shape[2])
+    def _weighted(self, window: Window, area: Window, pixels: Array) -> Array:
+        """Return (h, w, C + 1) float32 of the part inside the image: weighted pixels, weights."""
+        top, left = area.row - window.row, area.col - window.col
+        inside = slice(top, top + area.height), slice(left, left + area.width)
+        seen, weight = pixels[inside], self._weight(window)[inside]
+        sums = np.empty((*area.shape, pixels.shape[2] + 1), np.float32)
+        sums[..., -1] = np.where((seen == self._nodata).all(axis=2), np.float32(0), weight)
+        np.multiply(seen, sums[..., -1:], out=sums[..., :-1])
+        return sums
 
     def _weight(self, window: Window) -> Array:
         """Return (H, W) float32: two neighbours together have the weight 1."""
@@ -100,28 +104,58 @@ class Blended:
         )
         return down[:, None] * across[None, :]
 
-    def _grow(self, end: int, bands: int) -> None:
-        missing = end - self._first - len(self._weights)
-        if self._sums is None:
-            self._sums = np.zeros((0, self._shape[1], bands), np.float32)
-        if missing > 0:
-            more = np.zeros((missing, *self._sums.shape[1:]), np.float32)
-            self._sums = np.concatenate([self._sums, more])
-            self._weights = np.concatenate([self._weights, more[..., 0]])
+    def _mean(self, sums: Array, dtype: np.dtype[np.generic]) -> Array:
+        known = sums[..., -1:] > 0
+        mean = sums[..., :-1] / np.where(known, sums[..., -1:], 1)
+        return np.where(known, np.rint(mean, out=mean), self._nodata).astype(dtype)
 
-    def _hand_on(self, row: int, bands: int) -> None:
-        """Hand on the rows before one of the image: nothing is added to them any more."""
-        count = row - self._first
-        if count <= 0:
+
+class WholeBlocks:
+    """Hands on whole blocks of a raster, each as soon as all its pixels have come.
+
+    What is written is compressed block by block, and a block that is left and taken up again costs
+    twice. Blocks that several windows touch are kept until then.
+
+    Parameters
+    ----------
+    writer
+        Takes each block once; those of the last row and column are cut.
+    shape
+        Rows and columns of the raster.
+    """
+
+    def __init__(self, writer: Writer, shape: tuple[int, int]) -> None:
+        self._writer = writer
+        self._shape = shape
+        self._begun: dict[Window, Array] = {}
+        self._missing: dict[Window, int] = {}
+
+    def write(self, window: Window, pixels: Array) -> None:
+        """Take (H, W, C) pixels; each pixel comes once."""
+        for row in range(window.row // BLOCK_PX, -(-(window.row + window.height) // BLOCK_PX)):
+            for col in range(window.col // BLOCK_PX, -(-(window.col + window.width) // BLOCK_PX)):
+                square = Window(row * BLOCK_PX, col * BLOCK_PX, BLOCK_PX, BLOCK_PX)
+                self._fill(square.inside(self._shape), window, pixels)
+
+    def _fill(self, block: Window, window: Window, pixels: Array) -> None:
+        top, left = max(block.row, window.row), max(block.col, window.col)
+        bottom = min(block.row + block.height, window.row + window.height)
+        right = min(block.col + block.width, window.col + window.width)
+        part = pixels[
+            top - window.row : bottom - window.row, left - window.col : right - window.col
+        ]
+        if part.shape[:2] == block.shape:
+            self._writer.write(block, part)
             return
-        self._grow(row, bands)
-        assert self._sums is not None
-        known = self._weights[:count, :, None] > 0
-        mean = self._sums[:count] / np.where(known, self._weights[:count, :, None], 1)
-        pixels = np.where(known, np.rint(mean), self._nodata).astype(self._dtype)
-        self._writer.write(Window(self._first, 0, count, self._shape[1]), pixels)
-        self._sums, self._weights = self._sums[count:].copy(), self._weights[count:].copy()
-        self._first = row
+        if block not in self._begun:
+            self._begun[block] = np.empty((*block.shape, pixels.shape[2]), pixels.dtype)
+            self._missing[block] = block.height * block.width
+        rows = slice(top - block.row, bottom - block.row)
+        self._begun[block][rows, left - block.col : right - block.col] = part
+        self._missing[block] -= part.shape[0] * part.shape[1]
+        if not self._missing[block]:
+            del self._missing[block]
+            self._writer.write(block, self._begun.pop(block))
 
 
 class Own:

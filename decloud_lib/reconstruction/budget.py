@@ -15,7 +15,9 @@ from typing import Any
 from decloud_lib.bands import S2_10M_BANDS
 from decloud_lib.errors import ConfigError
 from decloud_lib.models.contract import ModelContract, ModelInput
+from decloud_lib.raster.write import BLOCK_PX
 from decloud_lib.reconstruction.closed_form import CONTRACTS
+from decloud_lib.reconstruction.five_dates import takes_five_dates
 from decloud_lib.reconstruction.network import Tiling
 
 logger = logging.getLogger(__name__)
@@ -25,12 +27,11 @@ TABLE = Path(__file__).with_name("budgets.json")
 LARGEST_PX = 1024
 #: Smaller windows are chosen only where the memory asks for it: blocks would be read twice.
 _LEAST_PX = 512
-_STEP_PX = 32
+_STEP_PX = 16
 #: A smaller window is taken that computes no more than this beyond the least possible.
 _SLACK = 1.02
 #: Copies of a window that a reader holds while it composes dates, beside what it gives.
 _COMPOSING = 2
-_ROWS_PX = 256
 _UNCOUNTED = 1.05
 _WORKING_MB = {"numpy": 75.0, "tensorflow": 50.0}
 """What libraries keep while they work, beyond what is counted."""
@@ -74,8 +75,8 @@ class Memory:
     forward: float
     """Forward pass of a batch."""
     waiting: float
-    """Windows that were read ahead, are being read, or wait to be written; the block cache; rows of
-    windows that overlap."""
+    """Windows that were read ahead, are being read, or wait to be written; the block cache; what
+    overlaps."""
 
     @property
     def total(self) -> float:
@@ -83,7 +84,9 @@ class Memory:
         return _UNCOUNTED * (self.process + self.forward + self.waiting)
 
 
-def memory_of(contract: ModelContract, tiling: Tiling, width: int, load: Load) -> Memory:
+def memory_of(
+    contract: ModelContract, tiling: Tiling, shape: tuple[int, int], load: Load
+) -> Memory:
     """Return the memory of a reconstruction at its peak.
 
     Parameters
@@ -92,29 +95,32 @@ def memory_of(contract: ModelContract, tiling: Tiling, width: int, load: Load) -
         The model.
     tiling
         Its windows.
-    width
-        Columns of the image, 10 m pixels.
+    shape
+        Rows and columns of the image, 10 m pixels.
     load
         What runs at the same time.
     """
-    side = min(tiling.window_px, -(-width // tiling.multiple_px) * tiling.multiple_px)
-    side += 2 * (tiling.margin_px + tiling.overlap_px)
-    pixels = side * side / 1e6
+    areas = map(tiling.read_window, tiling.windows(shape))
+    pixels = max(area.height * area.width for area in areas) / 1e6
     entry, more = _entry(contract)
     kind = "numpy" if contract.name in CONTRACTS else "tensorflow"
     # The first pass of a fit is made by all readers at once.
     at_once = load.readers * load.dates if kind == "numpy" else load.batch_size
-    taken = sum(_bytes(item, mosaic=kind == "numpy") for item in contract.inputs)
-    rasters = 2 if any(item.scale_tensor for item in contract.outputs) else 1
-    given = rasters * sum(4 * len(item.bands) / item.factor**2 for item in contract.outputs)
-    windows = 2 * load.batch_size + load.readers + 1
-    waiting = windows * pixels * (taken + given) + load.readers * pixels * _COMPOSING * taken
+    inputs = [_bytes(item, mosaic=kind == "numpy") for item in contract.inputs]
+    outputs = [4 * len(item.bands) / item.factor**2 for item in contract.outputs]
+    scales = any(item.scale_tensor for item in contract.outputs)
+    given = (2 if scales else 1) * sum(outputs)
+    whole = takes_five_dates(contract) and kind != "numpy"
+    composing = max(inputs) if whole else _COMPOSING * sum(inputs)
+    # Read ahead or being read, in the network, and waiting to be written or being written.
+    read = (load.batch_size + load.readers - 1) + load.batch_size + (load.batch_size + 1)
+    waiting = read * sum(inputs) + (load.batch_size + 1) * given + load.readers * composing
+    waiting *= pixels
     if tiling.overlap_px:
-        rows = tiling.window_px + 2 * tiling.overlap_px + _ROWS_PX
-        waiting += rasters * rows * width * 4 * (len(S2_10M_BANDS) + 1) / 1e6
+        waiting += _mixing_mb(pixels, tiling.overlap_px, shape[1], 2 if scales else 1)
     return Memory(
         process=table()["processes"][kind] + _WORKING_MB[kind] + _WEIGHTS * entry["weights_mb"],
-        forward=at_once * more * _forward_mb(entry["windows"], side),
+        forward=at_once * more * _forward_mb(entry["windows"], pixels),
         waiting=load.dates * waiting + _BLOCK_CACHE_MB,
     )
 
@@ -145,7 +151,7 @@ def fitting_tiling(
     step = lcm(tiling.multiple_px, _STEP_PX)
     largest = min(LARGEST_PX, -(-max(shape) // step) * step)
     choices = [replace(tiling, window_px=side) for side in range(step, largest + 1, step)]
-    needs = [memory_of(contract, item, shape[1], load).total for item in choices]
+    needs = [memory_of(contract, item, shape, load).total for item in choices]
     found = [item for item, need in zip(choices, needs, strict=True) if need <= 1000 * limit_gb]
     if not found:
         raise ConfigError(
@@ -179,16 +185,29 @@ def _entry(contract: ModelContract) -> tuple[dict[str, Any], float]:
     alike = [entry for entry in networks if entry["stride"] == contract.stride] or networks
     images = sum(1 for item in contract.inputs if item.bands)
     more = [max(images / entry["images"], 1.0) for entry in alike]
-    needs = [_forward_mb(entry["windows"], LARGEST_PX) for entry in alike]
+    needs = [_forward_mb(entry["windows"], LARGEST_PX**2 / 1e6) for entry in alike]
     hungriest = max(range(len(alike)), key=lambda number: needs[number] * more[number])
     return alike[hungriest], more[hungriest]
 
 
-def _forward_mb(windows: list[tuple[float, float]], side: float) -> float:
-    """Return the memory of one window: a part that is fixed, and one that grows with the pixels."""
+def _forward_mb(windows: list[tuple[float, float]], pixels: float) -> float:
+    """Return the memory of a window of 10^6 pixels: a fixed part, and one that grows with it."""
     (small, low), (large, high) = windows
-    slope = max((high - low) / (large**2 - small**2), high / large**2 / 2)
-    return max(high + slope * (side**2 - large**2), low)
+    few, many = small**2 / 1e6, large**2 / 1e6
+    slope = max((high - low) / (many - few), high / many / 2)
+    return max(high + slope * (pixels - many), low)
+
+
+def _mixing_mb(pixels: float, overlap_px: int, width: int, rasters: int) -> float:
+    """Return what windows that overlap take until they are mixed and written.
+
+    Of each raster sums and weights along the rows above and below, and blocks that are not whole
+    yet: about one row of them. And one window of 10^6 pixels while it is mixed.
+    """
+    bands = len(S2_10M_BANDS)
+    sums = 2 * (2 * overlap_px) * 4 * (bands + 1) * width
+    blocks = BLOCK_PX * 2 * bands * (width + LARGEST_PX)
+    return rasters * (sums + blocks) / 1e6 + 4 * 4 * (bands + 1) * pixels
 
 
 def _bytes(item: ModelInput, *, mosaic: bool) -> float:

@@ -158,7 +158,7 @@ def rehearse(model: ModelInUse, job: Job) -> Rehearsal:
         tiling=how.tiling,
         windows=len(how.tiling.windows((height, width))),
         computed_per_written=how.tiling.computed_px((height, width)) / (height * width),
-        memory=memory_of(contract, how.tiling, width, how.load),
+        memory=memory_of(contract, how.tiling, (height, width), how.load),
         memory_is_measured=is_measured(contract),
         disk_gb=2 * sum(_bytes(raster, height * width) for raster in rasters) / 1e9,
         seconds=_seconds(model, replace(job, how=how)),

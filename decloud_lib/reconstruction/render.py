@@ -13,7 +13,7 @@ from decloud_lib.models.contract import ModelContract
 from decloud_lib.raster.compose import EngineName, engine
 from decloud_lib.raster.write import RasterWriter, create_raster
 from decloud_lib.reconstruction import stream
-from decloud_lib.reconstruction.blend import Blended, Own, Writer
+from decloud_lib.reconstruction.blend import Blended, Own, WholeBlocks, Writer
 from decloud_lib.reconstruction.budget import Load, fitting_tiling, memory_of
 from decloud_lib.reconstruction.closed_form import CONTRACTS, closed_form
 from decloud_lib.reconstruction.companions import Quality
@@ -77,7 +77,7 @@ class Rendering:
         if self.limit_gb is None:
             return self
         tiling = fitting_tiling(contract, self.tiling, shape, self.limit_gb, self.load)
-        need = memory_of(contract, tiling, shape[1], self.load).total / 1000
+        need = memory_of(contract, tiling, shape, self.load).total / 1000
         logger.info("windows of %d px: about %.1f GB of memory", tiling.window_px, need)
         return replace(self, tiling=tiling, limit_gb=None)
 
@@ -206,7 +206,7 @@ def render(
             taps = [how.taps[raster.role]] if raster.role in how.taps else []
             placed: Writer = _All((writer, *taps))
             if raster.can_be_mixed:
-                placed = _mixed(stack, placed, raster, own, how)
+                placed = _mixed(placed, raster, own, how)
             else:
                 placed = _own(placed, how, raster.factor)
             inside = _Inside(placed, extent, raster.factor)
@@ -226,16 +226,14 @@ def _placed(raster: OutputRaster, grid: Grid, writer: RasterWriter) -> Written:
     return Written(raster, grid, writer.size, writer.sha256, etag)
 
 
-def _mixed(
-    stack: ExitStack, writer: Writer, raster: OutputRaster, grid: Grid, how: Rendering
-) -> Writer:
+def _mixed(writer: Writer, raster: OutputRaster, grid: Grid, how: Rendering) -> Writer:
     """Return what mixes windows where they overlap; the writer itself where they do not."""
     overlap = how.tiling.overlap_px // raster.factor
     if not overlap:
         return writer
     nodata = raster.profile.nodata
     assert nodata is not None
-    return stack.enter_context(Blended(writer, grid.shape, overlap, nodata))
+    return Blended(WholeBlocks(writer, grid.shape), grid.shape, overlap, nodata)
 
 
 def _own(writer: Writer, how: Rendering, factor: int) -> Writer:

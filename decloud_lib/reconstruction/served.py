@@ -10,6 +10,7 @@ from threading import Lock
 from decloud_lib import checksums, manifest, storage, tracking
 from decloud_lib.errors import ConfigError
 from decloud_lib.models.contract import ModelContract, read_contract
+from decloud_lib.models.lean import import_keras
 from decloud_lib.models.runtimes import ReadyModel, RuntimeName, check_runtime, load_for
 from decloud_lib.reconstruction.closed_form import CONTRACTS
 
@@ -64,6 +65,8 @@ class ModelInUse:
             if self._network is None:
                 start = time.monotonic()
                 folder = self._folder
+                if self.runtime == "tensorflow":
+                    import_keras()
                 self._network = load_for(self.runtime, folder) if folder else _built(self.uri)
                 logger.info("loaded model %s in %.1f s", self.uri, time.monotonic() - start)
             return self._network
@@ -94,6 +97,7 @@ def _contract(name: str) -> ModelContract:
     if name in CONTRACTS:
         return CONTRACTS[name]
     # Keras, which the model needs anyway.
+    import_keras()
     from decloud_lib.models import registry
 
     return registry.get(name).contract(registry.ModelSpec())
