@@ -34,7 +34,7 @@ haze and shadow simulated around the gaps, and without: 4 gives 33.4 and 34.1 dB
 PENALTIES = tuple(10.0 ** (exponent / 2) for exponent in range(-8, 3))
 """Candidates, relative to the number of pixels and the variance of each feature."""
 _TINY = 1e-12
-_ROWS, _PIECE = 128, 1024
+_PIECE, _LONG_PIECE = 128, 1024
 
 
 def fit_features(neighbours: Neighbours, radar_change: Array | None = None) -> Array:
@@ -106,18 +106,19 @@ def accumulate(
             "expected one height and width"
         )
     folds = fold_numbers(visible.shape, origin)[visible]
-    return _accumulated(features[visible], difference[visible], folds)
+    everything = np.ones_like(folds, bool)
+    return _accumulated(features[visible], difference[visible], folds, everything)
 
 
-def _accumulated(x: Array, y: Array, folds: Array) -> FitSums:
-    """Sum up what a fit needs over (N, F) features, (N, B) differences and (N,) folds."""
+def _accumulated(features: Array, difference: Array, folds: Array, chosen: Array) -> FitSums:
+    """Sum up over the chosen ones of N pixels: (N, F) features, (N, B) differences, (N,) folds."""
     grams, crosses, energies = [], [], []
     for fold in range(FOLDS):
-        chosen = folds == fold
-        of_x, of_y = (part[chosen].astype(np.float64) for part in (x, y))
-        grams.append(_product(of_x, of_x))
-        crosses.append(_product(of_x, of_y))
-        energies.append((of_y * of_y).sum(axis=0))
+        numbers = np.flatnonzero(chosen & (folds == fold))
+        x, y = (part[numbers].astype(np.float64) for part in (features, difference))
+        grams.append(_product(x, x))
+        crosses.append(_product(x, y))
+        energies.append((y * y).sum(axis=0))
     return FitSums(np.stack(grams), np.stack(crosses), np.stack(energies))
 
 
@@ -127,12 +128,12 @@ def _product(x: Array, y: Array) -> Array:
     A product of few columns and a million rows is cut up among threads that wait for each other:
     on a busy machine it takes twenty times as long as its pieces.
     """
-    total = x[: len(x) % _ROWS].T @ y[: len(x) % _ROWS]
-    rest = x[len(x) % _ROWS :].reshape(-1, _ROWS, x.shape[1])
-    other = y[len(x) % _ROWS :].reshape(-1, _ROWS, y.shape[1])
-    for start in range(0, len(rest), _ROWS):
-        part = slice(start, start + _ROWS)
-        total += np.matmul(rest[part].swapaxes(1, 2), other[part]).sum(axis=0)
+    first = len(x) % _PIECE
+    total = x[:first].T @ y[:first]
+    of_x, of_y = (part[first:].reshape(-1, _PIECE, part.shape[1]) for part in (x, y))
+    for start in range(0, len(of_x), _PIECE):
+        part = slice(start, start + _PIECE)
+        total += np.matmul(of_x[part].swapaxes(1, 2), of_y[part]).sum(axis=0)
     return total
 
 
@@ -222,7 +223,7 @@ def trusted_sums(features: Array, difference: Array, sure: Array, folds: Array) 
     Parameters
     ----------
     features : (N, F) float
-        See `fit_features`.
+        See `fit_features`; of one pixel after the other.
     difference : (N, B) float
         See `accumulate`.
     sure : (N,) bool
@@ -230,17 +231,14 @@ def trusted_sums(features: Array, difference: Array, sure: Array, folds: Array) 
     folds : (N,) int
         See `fold_numbers`.
     """
-    sums = _accumulated(features[sure], difference[sure], folds[sure])
-    more = ~sure
-    error = difference - _in_pieces(features, solve(sums))
-    more &= trusted_pixels(error, np.ones_like(sure), sure)
-    return sums + _accumulated(features[more], difference[more], folds[more])
-
-
-def _in_pieces(features: Array, coefficients: Array) -> Array:
-    """Return what `apply` does of (N, F) features; see `_product` for why in pieces."""
-    starts = range(0, max(len(features), 1), _PIECE)
-    return np.concatenate([apply(features[at : at + _PIECE], coefficients) for at in starts])
+    sums = _accumulated(features, difference, folds, sure)
+    coefficients = solve(sums)
+    error = difference.copy()
+    for start in range(0, len(error), _LONG_PIECE):  # see `_product`
+        part = slice(start, start + _LONG_PIECE)
+        error[part] -= apply(features[part], coefficients)
+    more = trusted_pixels(error, np.ones_like(sure), sure) & ~sure
+    return sums + _accumulated(features, difference, folds, more)
 
 
 def trusted_pixels(error: Array, usable: Array, sure: Array) -> Array:

@@ -153,12 +153,14 @@ def _sum_of_five(values: Array, axis: int) -> Array:
     """Sum five values that follow each other along an axis; beyond the border is nothing."""
     found = np.empty_like(values)
     along, total = values.swapaxes(0, axis), found.swapaxes(0, axis)
-    size, side = len(along), 2 * RADIUS_PX
-    if size > side:
-        two = along[:-1] + along[1:]
-        inner = total[RADIUS_PX:-RADIUS_PX]
-        np.add(two[:-3], two[2:-1], out=inner)
-        inner += along[side:]
-    for at in {*range(min(RADIUS_PX, size)), *range(max(size - RADIUS_PX, 0), size)}:
-        total[at] = along[max(at - RADIUS_PX, 0) : at + RADIUS_PX + 1].sum(axis=0)
+    if len(along) < 2 * RADIUS_PX + 1:
+        for at in range(len(along)):
+            total[at] = along[max(at - RADIUS_PX, 0) : at + RADIUS_PX + 1].sum(axis=0)
+        return found
+    two = along[:-1] + along[1:]
+    inner = total[RADIUS_PX:-RADIUS_PX]
+    np.add(two[:-3], two[2:-1], out=inner)
+    inner += along[2 * RADIUS_PX :]
+    total[0], total[1] = two[0] + along[2], two[0] + two[2]
+    total[-1], total[-2] = two[-1] + along[-3], two[-1] + two[-3]
     return found

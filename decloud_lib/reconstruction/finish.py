@@ -86,14 +86,17 @@ class Finish:
         shape = self.place(window).shape
         # 10000 is exact in float32, 1e-4 is not.
         scale = np.float32(1 / bands.S2_SCALE)
-        dn = np.rint(trim(estimate, self.margin_px // self.factor, shape) * scale)
-        if not np.isfinite(dn).all():
+        dn = trim(estimate, self.margin_px // self.factor, shape) * scale
+        # Both say it of all: what is no number is the least and the greatest of anything.
+        if not np.isfinite([dn.min(), dn.max()]).all():
             raise ModelFolderError(
                 f"the network gave values that are no numbers (NaN or infinite) in {window}; "
                 "its weights are broken: train or export it again"
             )
-        pixels = np.clip(dn, *DN_RANGE).astype(np.int16)
-        pixels[self.coarse(self.nodata(window, inputs), shape)] = bands.S2_NODATA
+        np.rint(dn, out=dn)
+        pixels = np.clip(dn, *DN_RANGE, out=dn).astype(np.int16)
+        lost = self.coarse(self.nodata(window, inputs), shape)
+        np.copyto(pixels, np.int16(bands.S2_NODATA), where=lost[..., None])
         return pixels
 
     def coarse(self, mask: Array, shape: tuple[int, int]) -> Array:

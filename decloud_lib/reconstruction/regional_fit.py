@@ -246,9 +246,9 @@ def _shown(
     planes = tile.planes(reading, room)
     rows, cols = _slices(tile.own)
     parts = (planes.features()[tile.inner], planes.linear[tile.inner])
-    features, linear = (np.moveaxis(part, 1, 0)[:, shown[:, cols]] for part in parts)
-    seen = np.moveaxis(reading["s2_t"][rows, cols], 2, 0)[:, shown[:, cols]]
-    return features.T, (seen * _SCALE - linear).T
+    features, linear = (np.moveaxis(part, 1, 2)[shown[:, cols]] for part in parts)
+    seen = reading["s2_t"][rows, cols][shown[:, cols]]
+    return features, seen * _SCALE - linear
 
 
 def _usable(reading: Mapping[str, Array]) -> Array:
