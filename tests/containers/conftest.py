@@ -12,7 +12,10 @@ import yaml
 
 from components import images
 from decloud_lib import storage
+from pipelines.runs import DockerOptions
 from tests import servers
+from tests.containers.chain import USER, Chain, Done
+from tests.products import small_delivery
 
 MLFLOW = "decloud:mlflow"
 IMAGES = {images.PREPARE, images.TRAIN, images.INFER, "decloud:retrain", MLFLOW}
@@ -87,6 +90,40 @@ def cluster(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Platform:
 def hardened(platform: Platform) -> dict[str, Any]:
     """Give the arguments of a container with as few rights as in a cluster."""
     return {**HARDENED, "environment": dict(platform.environment)}
+
+
+@pytest.fixture
+def options(platform: Platform) -> DockerOptions:
+    """Give what a task's container is like: the images' own user, no rights, a read-only root."""
+    return _options(platform)
+
+
+@pytest.fixture(scope="session")
+def done(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """Run the pipelines from products to an image in containers, then without them."""
+    folder = tmp_path_factory.mktemp("runs")
+    raw = f"{platform.bucket}/raw"
+    contained = Chain(f"{platform.bucket}/contained", raw, folder, _options(platform))
+    here = Chain(f"{platform.bucket}/here", raw, folder, None)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in platform.environment.items():
+            patch.setenv(name, value)
+        storage.upload_folder(Path(small_delivery(folder).root), raw)
+        runs = {
+            "preprocessing": contained.prepare(),
+            "sampling": contained.sample(),
+            "training": contained.train(),
+        }
+        done = Done(contained, here, runs)
+        runs["reconstruction"] = contained.reconstruct(done.model)
+        here.prepare()
+        here.sample()
+        here.reconstruct(done.model)
+    return done
+
+
+def _options(platform: Platform) -> DockerOptions:
+    return DockerOptions(environment=platform.environment, user=USER, restricted=True)
 
 
 @contextmanager
