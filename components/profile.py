@@ -148,6 +148,11 @@ def load(name_or_file: str) -> Profile:
         ) from error
     except yaml.YAMLError as error:
         raise ConfigError(f"profile {name_or_file}: not a YAML file ({error})") from error
+    if not isinstance(content, dict):
+        raise ConfigError(
+            f"profile {name_or_file}: found no settings; expected images, tasks and others, by "
+            "name; see k8s/README.md"
+        )
     try:
         return Profile.model_validate(content)
     except ValidationError as error:

@@ -13,7 +13,7 @@ from components import profile
 from decloud_lib.cli import configure_logging, task_environment
 from decloud_lib.errors import ConfigError
 from pipelines import host as hosts
-from pipelines.arguments import parse_arguments
+from pipelines.arguments import check_places, parse_arguments
 from pipelines.compile import PIPELINES, compile_to, profile_option
 from pipelines.host import Host, Started
 from pipelines.local import run_local
@@ -94,6 +94,8 @@ def submit(
         return None
     _check_together(options)
     arguments = parse_arguments(pipeline, pairs)
+    if options["host"] or options["docker"]:
+        check_places(pipeline, arguments)
     if options["host"] is None:
         docker = DockerOptions(environment=task_environment())
         run = run_local(

@@ -158,7 +158,7 @@ class RetrainConfig(StageConfig):
     def _together(self) -> Self:
         if self.runner == "kfp" and self.host is None:
             raise ValueError("--runner kfp: give --host, the address of Kubeflow Pipelines")
-        if self.runner == "docker":
+        if self.runner != "local":
             self._check_places()
         if self.package is not None and self.profile is not None:
             raise ValueError("--package is compiled with a profile already: leave --profile out")

@@ -140,6 +140,15 @@ def test_a_size_without_a_unit_that_kubernetes_knows_is_refused(tmp_path: Path, 
         profile.load(str(path))
 
 
+@pytest.mark.parametrize("text", ["", "- images", "images"])
+def test_a_file_without_settings_is_told(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+
+    with pytest.raises(ConfigError, match="found no settings; expected images, tasks and others"):
+        profile.load(str(path))
+
+
 def test_a_file_that_is_no_yaml_is_said_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("images: [")

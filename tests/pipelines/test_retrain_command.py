@@ -27,14 +27,14 @@ def kubeflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kubefl
 
 
 @pytest.fixture
-def config(kubeflow: Kubeflow, package: Path, mlflow_store: str, tmp_path: Path) -> RetrainConfig:
-    dem = tmp_path / "products" / "DEM" / "T31TCJ.tif"
-    dem.parent.mkdir(parents=True)
-    dem.touch()
+def config(
+    kubeflow: Kubeflow, package: Path, mlflow_store: str, s3: str, tmp_path: Path
+) -> RetrainConfig:
+    storage.write_bytes(f"{s3}/products/DEM/T31TCJ.tif", b"")
     return RetrainConfig(
-        products=str(tmp_path / "products"),
-        prepared=str(tmp_path / "prepared"),
-        out=str(tmp_path / "out"),
+        products=f"{s3}/products",
+        prepared=f"{s3}/prepared",
+        out=f"{s3}/out",
         layout="AL-TEST",
         model="crga_os2_david",
         runner="kfp",
@@ -84,14 +84,15 @@ def test_a_compiled_pipeline_has_its_profile_already(config: RetrainConfig) -> N
         RetrainConfig(**config.model_dump() | {"profile": "gpu"})
 
 
-def test_containers_take_no_folders_of_this_machine(config: RetrainConfig) -> None:
-    given = config.model_dump() | {"runner": "docker"}
-    with pytest.raises(SettingsError, match=r"--products .*give s3://bucket/prefix"):
-        RetrainConfig(**given)
+@pytest.mark.parametrize("runner", ["docker", "kfp"])
+def test_containers_take_no_folders_of_this_machine(config: RetrainConfig, runner: str) -> None:
+    given = config.model_dump() | {"runner": runner}
+    with pytest.raises(SettingsError, match=r"--products /raw: .*give s3://bucket/prefix"):
+        RetrainConfig(**given | {"products": "/raw"})
     buckets = {"products": "s3://a/raw", "prepared": "s3://a/prepared", "out": "s3://a/out"}
     with pytest.raises(SettingsError, match=r"--test-records frozen: .*give s3://bucket/prefix"):
         RetrainConfig(**given | buckets | {"test_records": ["frozen"]})
-    assert RetrainConfig(**given | buckets).runner == "docker"
+    assert RetrainConfig(**given | buckets).runner == runner
 
 
 def test_containers_need_mlflow_behind_an_address(config: RetrainConfig, s3: str) -> None:

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from components import profile
 from decloud_lib import cli
 from decloud_lib.errors import ConfigError, DecloudError
-from pipelines.arguments import parse_arguments
+from pipelines.arguments import check_places, parse_arguments
 from pipelines.compile import PIPELINES
 from pipelines.runs import PipelineError
 from tests.kubeflow import NOW, Kubeflow, serve
@@ -88,6 +88,35 @@ def test_a_wrong_parameter_is_told(pair: str, says: str) -> None:
 def test_a_missing_parameter_is_told() -> None:
     with pytest.raises(ConfigError, match=r"missing: prepared \(a text\); give each as -p"):
         parse_arguments(PIPELINES["preprocessing"], ("products=p",))
+
+
+@pytest.mark.parametrize(
+    ("name", "pair", "says"),
+    [
+        ("preprocessing", "products=/data/raw", "parameter products: .*no folder of this.*/data"),
+        ("preprocessing", "prepared=prepared", r"parameter prepared: .*\(prepared\); give s3://"),
+        ("sweep", 'settings={"out_savedmodel": "./m"}', r"parameter settings: .*\(./m\)"),
+        ("sweep", 'test_records=["s3://b/a", "~/b"]', r"parameter test_records: .*\(~/b\)"),
+        ("sweep", "scores=gs://b/a", "gs://b/a: gs:// is no place"),
+    ],
+)
+def test_containers_get_no_folder_of_this_machine(name: str, pair: str, says: str) -> None:
+    good = {
+        "preprocessing": ("products=s3://b/raw", "prepared=s3://b/prepared"),
+        "sweep": ("sweep_name=a", "space={}", "settings={}", "test_records=[]", "scores=s3://b/s"),
+    }[name]
+    check_places(PIPELINES[name], parse_arguments(PIPELINES[name], good))
+    changed = [item for item in good if item.partition("=")[0] != pair.partition("=")[0]]
+    with pytest.raises(DecloudError, match=says):
+        check_places(PIPELINES[name], parse_arguments(PIPELINES[name], [*changed, pair]))
+
+
+@pytest.mark.parametrize("where", ["--docker", "--host=http://127.0.0.1:9"])
+def test_a_folder_is_refused_before_anything_starts(tmp_path: Path, where: str) -> None:
+    done = submit(tmp_path / "runs", where, "-p", "products=s3://b", "-p", "prepared=here")
+    assert isinstance(done.exception, ConfigError)
+    assert "see no folder of this machine (here)" in str(done.exception)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_parameters_are_listed(tmp_path: Path) -> None:
