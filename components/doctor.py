@@ -13,6 +13,7 @@ def doctor(
     findings: Output[Markdown],
     bucket: Optional[str] = None,
     mlflow: bool = False,
+    savedmodel: Optional[str] = None,
     gpus: int = 0,
     engine: str = "rasterio",
 ) -> str:
@@ -26,6 +27,8 @@ def doctor(
         Folder or prefix that must be listed, written, read and deleted in.
     mlflow
         MLflow must answer.
+    savedmodel
+        Network that must be there; what has only a name is not looked at.
     gpus
         GPUs that TensorFlow must see.
     engine
@@ -36,7 +39,7 @@ def doctor(
 
     task.start()
     config = stage.DoctorConfig(
-        **task.given(bucket=bucket, mlflow=mlflow, gpus=gpus, engine=engine)
+        **task.given(bucket=bucket, mlflow=mlflow, savedmodel=savedmodel, gpus=gpus, engine=engine)
     )
     found = stage.doctor(config, needed_only=True)
     task.write_text(findings, found.text())

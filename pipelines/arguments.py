@@ -3,12 +3,11 @@
 import difflib
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
-from decloud_lib import storage
 from decloud_lib.errors import ConfigError
 
 _WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
@@ -59,46 +58,6 @@ def parse_arguments(pipeline: Callable[..., Any], pairs: Sequence[str]) -> dict[
 def signature(pipeline: Callable[..., Any]) -> inspect.Signature:
     """Return the signature that a pipeline was written with."""
     return inspect.signature(getattr(pipeline, "pipeline_func", pipeline))
-
-
-def check_places(pipeline: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
-    """Refuse folders of this machine for tasks that run in containers.
-
-    What such a task writes to a folder is lost with its container, and nothing would say so. Where
-    a pipeline writes is known from its first task, which looks at that place; any other value
-    counts as a folder when it begins like one.
-
-    Raises
-    ------
-    ConfigError
-        A parameter names a folder or file of this machine.
-    """
-    outputs = set(_checked_places(pipeline))
-    for name, value in arguments.items():
-        for text in _texts(value):
-            local = text.startswith(("/", "./", "../", "~"))
-            if local or (name in outputs and not storage.is_s3(text)):
-                raise ConfigError(
-                    f"parameter {name}: tasks in containers see no folder of this machine "
-                    f"({text}); give s3://bucket/prefix, or run them as processes (--local)"
-                )
-
-
-def _checked_places(pipeline: Callable[..., Any]) -> Iterator[str]:
-    """Yield the parameters whose places the task `doctor` of a pipeline looks at."""
-    for task in pipeline.pipeline_spec.root.dag.tasks.values():  # type: ignore[attr-defined]
-        given = task.inputs.parameters
-        if task.component_ref.name == "comp-doctor" and "bucket" in given:
-            yield given["bucket"].component_input_parameter
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Yield all texts in a value of JSON."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list | dict):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _texts(item)
 
 
 def _value(name: str, text: str, kind: Any) -> Any:

@@ -37,7 +37,7 @@ def monitoring(
     error_ratio
         Alarm when the self-check's error is so many times that of the validation.
     """
-    checked = sized(doctor(bucket=out, mlflow=True), SMALL)
+    checked = sized(doctor(bucket=out, mlflow=True, savedmodel=savedmodel), SMALL)
     task = monitor(
         statistics=statistics,
         out=out,

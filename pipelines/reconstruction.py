@@ -83,7 +83,7 @@ def reconstruction(
     overwrite
         Replace an output that was made from other settings or inputs.
     """
-    checked = sized(doctor(bucket=output), SMALL)
+    checked = sized(doctor(bucket=output, savedmodel=savedmodel), SMALL)
     rebuilt = reconstruct(
         in_s2=in_s2,
         savedmodel=savedmodel,
@@ -173,7 +173,7 @@ def reconstruction_series(
     overwrite
         Replace outputs that were made from other settings or inputs.
     """
-    checked = sized(doctor(bucket=out_dir), SMALL)
+    checked = sized(doctor(bucket=out_dir, savedmodel=savedmodel), SMALL)
     rebuilt = reconstruct_series(
         s1_dir=s1_dir,
         s2_dir=s2_dir,
@@ -273,7 +273,7 @@ def reconstruction_tiles(
     overwrite
         Replace outputs that were made from other settings or inputs.
     """
-    checked = sized(doctor(bucket=out_dir), SMALL)
+    checked = sized(doctor(bucket=out_dir, savedmodel=savedmodel), SMALL)
     listed = list_series(
         s2_dir=s2_dir, out_dir=out_dir, tiles=tiles, start=start, end=end, days=days
     )

@@ -9,16 +9,16 @@ from pathlib import Path
 from pydantic_core import to_json
 
 from components import profile
-from decloud_lib import fingerprint, storage, tracking
+from decloud_lib import fingerprint, storage
 from decloud_lib.cli import stage_command, task_environment
 from decloud_lib.commands import StageCommand
-from decloud_lib.errors import ConfigError
 from decloud_lib.stages.retrain import RetrainConfig, RetrainPlan, plan_retraining
 from decloud_lib.stages.retrain_result import RetrainResult, Work, markdown, unchanged
 from pipelines import host as hosts
 from pipelines.compile import compile_apart
 from pipelines.host import Host
 from pipelines.local import run_local
+from pipelines.places import check_tracking
 from pipelines.runs import DockerOptions, PipelineError
 
 logger = logging.getLogger(__name__)
@@ -53,11 +53,8 @@ def run_retraining(config: RetrainConfig) -> RetrainResult:
 
 
 def _run(config: RetrainConfig, plan: RetrainPlan) -> RetrainResult:
-    if config.runner == "docker" and not tracking.tracking_uri().startswith("http"):
-        raise ConfigError(
-            f"MLflow is {tracking.tracking_uri()}, a file that tasks in containers do not see; "
-            "start `mlflow server`, and set MLFLOW_TRACKING_URI to its address"
-        )
+    if config.runner == "docker":
+        check_tracking()
     listing = fingerprint.write(plan.fingerprint, config.fingerprints)
     work = Work(config, plan, listing)
     start = time.monotonic()

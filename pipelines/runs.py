@@ -9,6 +9,7 @@ from typing import Any
 
 from decloud_lib.errors import DecloudError
 
+_OURS = re.compile(r"^decloud_lib(\.\w+)*\.")
 _ERROR = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Warning)\b")
 
 
@@ -105,4 +106,4 @@ def error_in(lines: tuple[str, ...]) -> str:
     """Return the message of the exception at the end of a log, on one line."""
     at = next((n for n in range(len(lines) - 1, -1, -1) if _ERROR.match(lines[n])), None)
     text = " ".join(line.strip() for line in lines[-1 if at is None else at :])
-    return text.removeprefix("decloud_lib.errors.")
+    return _OURS.sub("", text)

@@ -13,10 +13,11 @@ from components import profile
 from decloud_lib.cli import configure_logging, task_environment
 from decloud_lib.errors import ConfigError
 from pipelines import host as hosts
-from pipelines.arguments import check_places, parse_arguments
+from pipelines.arguments import parse_arguments
 from pipelines.compile import PIPELINES, compile_to, profile_option
 from pipelines.host import Host, Started
 from pipelines.local import run_local
+from pipelines.places import check_places, check_tracking, uses_tracking
 from pipelines.runs import DockerOptions, PipelineError
 
 logger = logging.getLogger(__name__)
@@ -96,6 +97,8 @@ def submit(
     arguments = parse_arguments(pipeline, pairs)
     if options["host"] or options["docker"]:
         check_places(pipeline, arguments)
+    if options["docker"] and uses_tracking(pipeline, arguments):
+        check_tracking()
     if options["host"] is None:
         docker = DockerOptions(environment=task_environment())
         run = run_local(

@@ -27,6 +27,11 @@ class DoctorConfig(StageConfig):
         description="Folder or s3:// prefix that must be listed, written, read and deleted in.",
     )
     mlflow: bool = Field(default=False, description="MLflow must answer (MLFLOW_TRACKING_URI).")
+    savedmodel: str | None = Field(
+        default=None,
+        description="Network that must be there: its folder, models:/NAME@ALIAS or models:/NAME/"
+        "VERSION; what has only a name is not looked at.",
+    )
     gpus: int = Field(default=0, ge=0, description="GPUs that TensorFlow must see.")
     engine: Literal["rasterio", "otb"] = Field(
         default="rasterio", description="Engine of the reconstruction that must be there."
@@ -112,6 +117,9 @@ def _findings(config: DoctorConfig, needed_only: bool) -> Iterator[Finding]:  # 
         yield _tried("bucket", lambda: _bucket(uri))
     if config.mlflow:
         yield _tried("mlflow", _mlflow)
+    model = config.savedmodel
+    if model is not None and (tracking.is_tracked(model) or storage.is_s3(model) or "/" in model):
+        yield _tried("network", lambda: tracking.check_model(model))
 
 
 def _tried(name: str, look: Callable[[], str], *, wanted: bool = True) -> Finding:

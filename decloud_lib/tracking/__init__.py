@@ -1,6 +1,6 @@
 """Experiments, runs and registered models in MLflow; the only package that imports it."""
 
-from decloud_lib.tracking.models import is_tracked, model_folder, resolve_version
+from decloud_lib.tracking.models import check_model, is_tracked, model_folder, resolve_version
 from decloud_lib.tracking.origin import commit, origin_tags
 from decloud_lib.tracking.registry import (
     Version,
@@ -33,6 +33,7 @@ __all__ = [
     "Tensors",
     "TrackingError",
     "Version",
+    "check_model",
     "claim_alias",
     "commit",
     "describe",

@@ -23,6 +23,26 @@ def is_tracked(uri: str) -> bool:
     return uri.startswith((_REGISTERED, _OF_RUN))
 
 
+def check_model(uri: str) -> str:
+    """Find out whether a model is there, without bringing its files here; return what it is.
+
+    Parameters
+    ----------
+    uri
+        As for `model_folder`.
+
+    Raises
+    ------
+    TrackingError, StorageError, ModelFolderError
+        As `model_folder`, but nothing is said of the files.
+    """
+    if is_tracked(uri):
+        return _resolve(uri)[0]
+    if not storage.exists(uri):
+        raise ModelFolderError(f"{uri}: no model folder there; check the path")
+    return uri
+
+
 @contextmanager
 def model_folder(uri: str) -> Iterator[Path]:
     """Give a local folder with a plain SavedModel and its contract, as it was recorded.
@@ -41,8 +61,7 @@ def model_folder(uri: str) -> Iterator[Path]:
         keeps, or, of a folder elsewhere, not those of its own checksums.
     """
     if not is_tracked(uri):
-        if not storage.exists(uri):
-            raise ModelFolderError(f"{uri}: no model folder there; check the path")
+        check_model(uri)
         with storage.local_copy(uri) as folder:
             if not checksums.check_folder(folder, uri):
                 logger.info("%s has no %s: taken as it is", uri, checksums.NAME)

@@ -159,5 +159,7 @@ def _mentions(text: str) -> bool:
 def test_the_message_of_a_log_is_its_last_exception() -> None:
     lines = ("ValueError: first", "  more", "decloud_lib.errors.ProductError: found", "  nothing")
     assert error_in(lines) == "ProductError: found nothing"
+    ours = "decloud_lib.tracking.server.TrackingError: MLflow is away"
+    assert error_in((ours,)) == "TrackingError: MLflow is away"
     assert error_in(("Killed",)) == "Killed"
     assert error_in(()) == ""

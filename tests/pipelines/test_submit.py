@@ -13,8 +13,9 @@ from click.testing import CliRunner, Result
 from components import profile
 from decloud_lib import cli
 from decloud_lib.errors import ConfigError, DecloudError
-from pipelines.arguments import check_places, parse_arguments
+from pipelines.arguments import parse_arguments
 from pipelines.compile import PIPELINES
+from pipelines.places import check_places, uses_tracking
 from pipelines.runs import PipelineError
 from tests.kubeflow import NOW, Kubeflow, serve
 
@@ -117,6 +118,41 @@ def test_a_folder_is_refused_before_anything_starts(tmp_path: Path, where: str) 
     assert isinstance(done.exception, ConfigError)
     assert "see no folder of this machine (here)" in str(done.exception)
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "needed"),
+    [
+        (["training", "training_record=s3://b", "valid_records=[]", "test_records=[]"], True),
+        (["reconstruction", "in_s2=s3://b/a"], True),
+        (["reconstruction", "in_s2=s3://b/a", "savedmodel=linear_gap_filling"], False),
+        (["analysis", "tiles=s3://b/t.json"], False),
+    ],
+)
+def test_containers_need_mlflow_behind_an_address(words: list[str], needed: bool) -> None:
+    pipeline = PIPELINES[words[0]]
+    arguments = dict(pair.split("=", 1) for pair in words[1:])
+    assert uses_tracking(pipeline, arguments) is needed
+
+
+def test_an_mlflow_in_a_file_is_refused_for_containers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///here.db")
+    words = [
+        "submit",
+        "reconstruction",
+        "--docker",
+        "-p",
+        "in_s2=s3://b/a",
+        "-p",
+        "output=s3://b/o",
+    ]
+    done = CliRunner().invoke(cli.app, [*words, "--out", str(tmp_path)], standalone_mode=False)
+    assert isinstance(done.exception, ConfigError)
+    assert "MLflow is sqlite:///here.db, a file that tasks in containers do not" in str(
+        done.exception
+    )
 
 
 def test_parameters_are_listed(tmp_path: Path) -> None:

@@ -154,6 +154,28 @@ def test_an_mlflow_that_does_not_answer_is_told(monkeypatch, uri):
     assert "check MLFLOW_TRACKING_URI" in told(mlflow=True)
 
 
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        ("models:/nobody@champion", "nobody.* not found; check the name"),
+        ("models:/nobody/3", "not found; check the name"),
+        ("models:/nobody", "not a model; expected models:/NAME@ALIAS"),
+        ("{bucket}/models/none", "/models/none: no model folder there; check the path"),
+        ("models/none", "models/none: no model folder there"),
+        ("s3://no-such-bucket/model", "there is no bucket"),
+    ],
+)
+def test_a_network_that_is_not_there_is_told(s3, mlflow_store, model, says):
+    assert re.search(says, told(savedmodel=model.format(bucket=s3)))
+
+
+def test_a_network_in_the_bucket_is_found_and_a_name_is_not_looked_at(s3):
+    storage.write_bytes(f"{s3}/models/mine/model.json", b"{}")
+
+    assert states(savedmodel=f"{s3}/models/mine")["network"] == "ok"
+    assert "network" not in states(savedmodel="linear_gap_filling")
+
+
 def test_a_pod_must_be_told_where_mlflow_is(monkeypatch):
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
 
