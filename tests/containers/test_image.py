@@ -4,6 +4,7 @@ Needs a Docker engine and the images (`docker/test.sh` builds them).
 """
 
 import json
+import re
 import urllib.error
 from typing import Any
 
@@ -65,6 +66,20 @@ def test_the_doctor_finds_the_bucket_and_the_tracking_server(engine, hardened, p
     assert set(states.values()) == {"ok"}, told
     assert {"decloud", "packages", "gdal", "bucket", "mlflow"} <= states.keys()
     assert ("tensorflow" in told.split("gdal")[0]) == network
+
+
+def test_a_gpu_that_is_not_there_is_told(engine, hardened):
+    running = engine.containers.run(
+        images.TRAIN, ["decloud", "doctor", "--gpus", "1"], detach=True, **hardened
+    )
+    try:
+        status = running.wait()["StatusCode"]
+        text = running.logs().decode()
+    finally:
+        running.remove(force=True)
+
+    assert status == 2, text
+    assert re.search(r"^FAILED +gpus +TensorFlow sees 0 GPUs, expected 1: ", text, re.MULTILINE)
 
 
 def test_wrong_input_ends_with_status_2_and_one_line(engine, hardened):

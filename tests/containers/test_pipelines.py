@@ -131,6 +131,22 @@ def test_a_wrong_key_fails_the_first_task(options, cluster, tmp_path):
         Chain(f"{cluster.bucket}/none", f"{cluster.bucket}/raw", tmp_path, wrong).prepare()
 
 
+def test_all_that_is_wrong_is_told_by_the_first_task(options, cluster, tmp_path):
+    keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    rest = {name: value for name, value in options.environment.items() if name not in keys}
+    wrong = DockerOptions(
+        environment={**rest, "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}, user=USER
+    )
+    says = (
+        r"'doctor' failed.*bucket: .*no credentials.*mlflow: .*cannot be reached.*"
+        r"network: .*cannot be reached"
+    )
+    with pytest.raises(PipelineError, match=says) as caught:
+        Chain(f"{cluster.bucket}/none", "", tmp_path, wrong).monitor("models:/decloud/1")
+    assert caught.value.task is not None
+    assert caught.value.task.number == 1
+
+
 @dsl.component(base_image=images.PREPARE, install_kfp_package=False)
 def work(place: str, long: int) -> int:
     """Take long in the first attempts; return which attempt this is."""
