@@ -200,7 +200,6 @@ _RUN = """
 import json, sys
 from pathlib import Path
 from pipelines.local import run_local
-from pipelines.retrain import run_retraining
 from pipelines.runs import DockerOptions
 package, place, folder, environment = sys.argv[1:]
 options = DockerOptions(environment=json.loads(environment), user="10001:10001")
