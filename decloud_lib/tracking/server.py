@@ -49,8 +49,11 @@ def tracking_uri() -> str:
 
 def vanishes() -> bool:
     """Say whether what is tracked is lost with this container: in a pod, without a server."""
-    in_pod = "KUBERNETES_SERVICE_HOST" in os.environ
-    return in_pod and not os.environ.get("MLFLOW_TRACKING_URI")
+    return _in_pod() and not os.environ.get("MLFLOW_TRACKING_URI")
+
+
+def _in_pod() -> bool:
+    return "KUBERNETES_SERVICE_HOST" in os.environ
 
 
 def reach() -> str:
@@ -96,9 +99,11 @@ def _check_reachable(uri: str) -> None:
     except HTTPError:
         return  # it answers; whether it lets us in is seen at the first call
     except (URLError, TimeoutError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        otherwise = "" if _in_pod() else f", or unset it to track in {DEFAULT_URI}"
         raise TrackingError(
-            f"MLflow at {uri} cannot be reached ({getattr(error, 'reason', error)}); check "
-            f"MLFLOW_TRACKING_URI and the server, or unset it to track in {DEFAULT_URI}"
+            f"MLflow at {uri} cannot be reached ({reason}); check MLFLOW_TRACKING_URI and the "
+            f"server{otherwise}"
         ) from error
 
 

@@ -180,3 +180,5 @@ def test_a_pod_must_be_told_where_mlflow_is(monkeypatch):
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
 
     assert "MLFLOW_TRACKING_URI is not set in this pod" in told(mlflow=True)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    assert told(mlflow=True).endswith("check MLFLOW_TRACKING_URI and the server")
