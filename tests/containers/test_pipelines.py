@@ -73,7 +73,7 @@ def test_the_network_is_registered_at_the_tracking_server(cluster, done):
 
 
 def test_containers_give_what_the_same_steps_give_without_them(cluster, done, tmp_path):
-    images_and_records = (".tif", ".tfrecord")
+    images_and_records = (".tif", ".records")
     assert assert_same(done, "prepared", images_and_records, tmp_path) > 30
     assert assert_same(done, "samples", images_and_records, tmp_path) >= 2
     assert_same(done, "reconstructed.tif", images_and_records, tmp_path)
