@@ -127,9 +127,7 @@ def serve_network(model: keras.Model, contract: ModelContract) -> ServedModel:
     """Make a network usable without a folder."""
     estimate = _estimator(model, contract)
     # One graph for all sizes: a graph takes seconds to make, and memory.
-    serve = tf.function(
-        lambda inputs: estimate(**inputs), input_signature=[_specs(contract)], autograph=False
-    )
+    serve = _signature(lambda inputs: estimate(**inputs), contract)
     return ServedModel(contract, lambda **inputs: serve(inputs))
 
 
@@ -156,13 +154,16 @@ def export_model(
     """
     if contract.name != definition.name:
         raise ModelFolderError(f"a contract of {contract.name} for a model {definition.name}")
-    specs, estimate = _specs(contract), _estimator(model, contract)
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    archive.add_endpoint(PREDICT, lambda inputs: estimate(**inputs), [specs])
-    archive.add_endpoint(SERVE, lambda inputs: _historic(estimate(**inputs)), [specs])
+    estimate = _estimator(model, contract)
+    signatures = {
+        PREDICT: _signature(lambda inputs: estimate(**inputs), contract),
+        SERVE: _signature(lambda inputs: _historic(estimate(**inputs)), contract),
+    }
+    # Not Keras' own archive: it writes each weight twice, and a process that loads it has both.
+    module = tf.Module()
+    module.weights = [variable.value for variable in model.variables]
     try:
-        archive.write_out(str(folder), verbose=False)
+        tf.saved_model.save(module, str(folder), signatures)
         write_contract(contract, folder)
     except (OSError, tf.errors.OpError) as error:
         raise ModelFolderError(
@@ -209,14 +210,20 @@ def requirements() -> list[str]:
     return [f"numpy=={np.__version__}", f"tensorflow=={tf.__version__}"]
 
 
-def _specs(contract: ModelContract) -> dict[str, tf.TensorSpec]:
-    """Return the inputs of a network for any number of images of any size."""
-    return {
+def _signature(
+    function: Callable[[_Tensors], _Tensors], contract: ModelContract
+) -> Callable[[_Tensors], _Tensors]:
+    """Return a function as one graph for any number of images of any size."""
+    specs = {
         item.key: tf.TensorSpec(
             (None, None, None, len(item.bands)) if item.bands else (None,), item.dtype, item.key
         )
         for item in contract.inputs
     }
+    compiled: Callable[[_Tensors], _Tensors] = tf.function(
+        function, input_signature=[specs], autograph=False
+    )
+    return compiled
 
 
 def _estimator(model: keras.Model, contract: ModelContract) -> Callable[..., _Tensors]:

@@ -1,12 +1,15 @@
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from decloud_lib.errors import ModelFolderError
 from decloud_lib.models import registry
 from decloud_lib.models.contract import read_contract, write_contract
-from decloud_lib.models.registry import ModelSpec
+from decloud_lib.models.normalise import make_inputs, normalise
+from decloud_lib.models.registry import ModelDefinition, ModelSpec
 from decloud_lib.models.store import export_model, load_model, serve_definition
 
 
@@ -75,3 +78,21 @@ def test_a_contract_of_another_model_is_not_written(tmp_path: Path) -> None:
 def test_a_model_in_memory_has_no_cropped_outputs() -> None:
     with pytest.raises(ModelFolderError, match="export it"):
         serve_definition(registry.get("nearest_date")).serve({})
+
+
+def test_each_weight_is_written_once(tmp_path: Path) -> None:
+    def build(_: ModelSpec) -> keras.Model:
+        inputs = make_inputs(["s2_t"])
+        image = keras.layers.Conv2D(4, 3, padding="same")(normalise(inputs)["s2_t"])
+        return keras.Model(inputs, {"s2_target": image})
+
+    definition, spec = ModelDefinition("tiny", build, ("s2_t",), reach_px=1), ModelSpec()
+    model = build(spec)
+    export_model(model, definition, tmp_path / "model", definition.contract(spec))
+    stored = tf.train.list_variables(str(tmp_path / "model" / "variables" / "variables"))
+    weights = sorted(tuple(shape) for name, shape in stored if name.endswith("VARIABLE_VALUE"))
+    assert weights == sorted(tuple(variable.shape) for variable in model.variables)
+    image = np.full((1, 8, 8, 4), 900, np.int16)
+    expected = model({"s2_t": tf.constant(image, tf.float32)})["s2_target"].numpy()
+    found = load_model(tmp_path / "model").predict({"s2_t": image})["s2_estim"]
+    np.testing.assert_array_equal(found, expected)
