@@ -15,20 +15,19 @@ import numpy as np
 from decloud_lib import bands
 from decloud_lib.arrays import fitting
 from decloud_lib.arrays.fit_grid import CELL_PX, FitGrid, FittedGrid
-from decloud_lib.arrays.fit_planes import FitPlanes, empty_planes
+from decloud_lib.arrays.fit_planes import FitPlanes
 from decloud_lib.arrays.fitting import FitSums
-from decloud_lib.arrays.temporal import RADIUS_PX, local_mean
+from decloud_lib.arrays.temporal import RADIUS_PX
 from decloud_lib.arrays.windows import partition
 from decloud_lib.models.contract import ModelContract, ModelOutput
 from decloud_lib.raster.write import BLOCK_PX
 from decloud_lib.reconstruction import stream
+from decloud_lib.reconstruction.fit_inputs import STRIP_PX, fill_planes, room_for
 from decloud_lib.reconstruction.five_dates import COMPOSED_KEYS
 from decloud_lib.reconstruction.pipeline import Reader
 from decloud_lib.types import Array, Window
 
 _SCALE = np.float32(bands.S2_SCALE)
-_STRIP_PX = 32
-"""A multiple of 16, so that any of these strips holds all folds."""
 BLOCK_ENOUGH_PX, ENOUGH_PX = 8192, 16384
 """As many trusted pixels of a block, and of a cell, are enough. On synthetic scenes, half of them
 hidden, looking at all of them is 0.03 to 0.1 dB better and takes four times as long."""
@@ -99,7 +98,7 @@ class RegionalFit:
         """Fill in the (H, B, W) estimate of a window."""
         assert self._fitted is not None
         inside, seen = self._inside(window, reading)
-        room = _room(inside.width)
+        room = room_for(inside.width)
         for strip in _strips(inside.shape):
             tile = _tile(strip, inside.shape)
             planes = tile.planes(seen, room)
@@ -128,7 +127,7 @@ class RegionalFit:
         usable, sure = _only(usable, inner), _only(sure, inner)
         folds = fitting.fold_numbers(usable.shape, (block.row, block.col))
         step = max(int(np.count_nonzero(sure)) // BLOCK_ENOUGH_PX, 1)
-        room = _room(block.width)
+        room = room_for(block.width)
         parts = []
         for strip in _strips(block.shape)[::step]:
             rows, _ = _slices(strip)
@@ -203,7 +202,7 @@ class _Tile:
     def planes(self, reading: Mapping[str, Array], room: Array) -> FitPlanes:
         """Return what a fit predicts from; valid until the room is used again."""
         rows, cols = _slices(self.around)
-        return _planes({key: _cut(pixels, rows, cols) for key, pixels in reading.items()}, room)
+        return fill_planes({key: _cut(pixels, rows, cols) for key, pixels in reading.items()}, room)
 
 
 def _tile(own: Window, shape: tuple[int, int]) -> _Tile:
@@ -216,13 +215,8 @@ def _tile(own: Window, shape: tuple[int, int]) -> _Tile:
 def _strips(shape: tuple[int, int]) -> list[Window]:
     height, width = shape
     return [
-        Window(row, 0, min(_STRIP_PX, height - row), width) for row in range(0, height, _STRIP_PX)
+        Window(row, 0, min(STRIP_PX, height - row), width) for row in range(0, height, STRIP_PX)
     ]
-
-
-def _room(width: int) -> Array:
-    """Return room for the planes of a strip, to be used again and again."""
-    return empty_planes((_STRIP_PX + 2 * RADIUS_PX, width), len(bands.S2_10M_BANDS))
 
 
 def _moved(window: Window, by: Window, sign: int = 1) -> Window:
@@ -264,61 +258,3 @@ def _only(mask: Array, part: tuple[slice, slice]) -> Array:
     kept = np.zeros_like(mask)
     kept[part] = mask[part]
     return kept
-
-
-def _planes(reading: Mapping[str, Array], room: Array) -> FitPlanes:
-    """Fill in the clear images around the date, and how radar changed between them.
-
-    Where one side has no image, the other side stands in for it; a second image that is missing is
-    the first one again: see `temporal.Neighbours`.
-    """
-    past, future = (reading[key][..., 0] != bands.S2_NODATA for key in ("s2_tm1", "s2_tp1"))
-    planes = FitPlanes(room[: past.shape[0], :, : past.shape[1]], past | future)
-    images = planes.images
-    for number, key in enumerate(("s2_tm1", "s2_tm2", "s2_tp1", "s2_tp2"), start=1):
-        np.multiply(np.moveaxis(reading[key], 2, 1), _SCALE, out=images[:, number])
-    before, after = images[:, 1:3], images[:, 3:5]
-    for side, key in ((before, "s2_tm2"), (after, "s2_tp2")):
-        _replace(side[:, 1], side[:, 0], reading[key][..., 0] == bands.S2_NODATA)
-    _replace(before, after, ~past)
-    _replace(after, before, ~future)
-    _replace(images[:, 1:], np.float32(0), ~planes.found)
-    linear = planes.linear
-    ratio = _ratio(reading, past & future)
-    np.subtract(after[:, 0], before[:, 0], out=linear)
-    linear *= ratio
-    linear += before[:, 0]
-    planes.radar[:] = local_mean(_radar_change(reading, ratio), np.ones_like(past))
-    return planes
-
-
-def _replace(planes: Array, other: Array | np.float32, where: Array) -> None:
-    """Replace pixels in all planes, where there are any."""
-    if where.any():
-        mask = where[(slice(None), *(None,) * (planes.ndim - 2))]
-        np.copyto(planes, other, where=mask)
-
-
-def _ratio(reading: Mapping[str, Array], both: Array) -> Array:
-    """Return (H, 1, W) float32: where the date lies between those around it."""
-    past, now, future = (reading[f"s2_timestamp_{name}"][..., 0] for name in ("tm1", "t", "tp1"))
-    # Differences are exact before they become short.
-    since, left = ((time - now).astype(np.float32) for time in (past, future))
-    np.abs(since, out=since)
-    span = since + np.abs(left, out=left)
-    ratio = np.divide(since, span, out=np.zeros(both.shape, np.float32), where=both & (span > 0))
-    return ratio[:, None]
-
-
-def _radar_change(reading: Mapping[str, Array], ratio: Array) -> Array:
-    """Return (H, 2, W) float32: the date less the interpolation between its neighbours."""
-    before, now, after = (np.moveaxis(reading[f"s1_{name}"], 2, 1) for name in ("tm1", "t", "tp1"))
-    change = np.subtract(before, after, dtype=np.float32)
-    change *= ratio
-    change += now
-    change -= before
-    change *= np.float32(bands.S1_SCALE)
-    unknown = (before == 0) | (now == 0) | (after == 0)
-    if unknown.any():
-        change[unknown] = 0.0
-    return change
