@@ -25,6 +25,7 @@ SIZE_PX, PATCH_PX, DAYS, DATES = 192, 64, 300, 84
 FIRST_SEED = 1000
 #: These zones have the same columns of squares.
 _ZONES, _COLUMNS, _ROWS = (28, 31, 34, 37), "ABCDEFGH", "CDEFGHJK"
+MOST_PLACES = len(_ZONES) * len(_COLUMNS) * len(_ROWS)
 logger = logging.getLogger(__name__)
 
 
@@ -124,7 +125,7 @@ def train_on(root: Path, records: Path, options: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.weights", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("build/weights"))
-    parser.add_argument("--places", type=int, default=200, help="at most 256")
+    parser.add_argument("--places", type=int, default=200, help=f"at most {MOST_PLACES}")
     parser.add_argument("--samples", type=int, default=20_000, help="270 kB each")
     parser.add_argument("--epochs", type=int, default=13)
     parser.add_argument("--batch", type=int, default=64)
@@ -132,6 +133,8 @@ def main() -> None:
     parser.add_argument("--time-limit-s", type=float, help="of the training alone")
     parser.add_argument("--begin-from", help="`shipped`, or a checkpoint; default: nothing")
     options = parser.parse_args()
+    if not 0 < options.places <= MOST_PLACES:
+        parser.error(f"--places {options.places}: expected 1 to {MOST_PLACES}")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     tiles = prepare_places(options.out, options.places)
     train_on(options.out, sample_places(options.out, tiles, options.samples), options)

@@ -13,6 +13,7 @@ from benchmarks import (
     records,
     textures,
     training,
+    weights,
 )
 from benchmarks.results import Row, as_table, compared
 from benchmarks.trees import count_with_trees
@@ -24,6 +25,7 @@ from decloud_lib.sampling.sources import read_tiles
 from decloud_lib.sampling.tile_index import index_tile
 from decloud_lib.stages.prepare_s1 import PrepareS1Config, prepare_s1
 from decloud_lib.stages.prepare_s2 import PrepareS2Config, prepare_s2
+from decloud_lib.synthetic.ground import tile_grid
 
 SIZE = 512
 
@@ -174,3 +176,9 @@ def test_a_training_is_timed_from_records_and_from_memory():
     rows = training.bench_training(samples=6, rounds=1, patch_px=64)
     assert [row.baseline for row in rows] == ["the same steps, in memory"] * 2
     assert all(row.value > 0 for row in rows)
+
+
+def test_each_place_of_a_training_has_ground_of_its_own():
+    places = [weights.describe_place(weights.FIRST_SEED + n) for n in range(weights.MOST_PLACES)]
+    assert len({tile_grid(place.tile, place.size_px) for place in places}) == len(places)
+    assert len({place.start for place in places}) > 100
