@@ -27,6 +27,8 @@ THUMBNAIL = "mlflow.decloud.thumbnail"
 """Label with a small JPEG, base 64; MLflow's pages show no label that begins like this."""
 #: MLflow's page of an experiment then has charts and models, and nothing about prompts and chats.
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+#: What databases say of a second entry with the same key.
+_CLASH = "unique"
 #: MLflow keeps no more of a label.
 _TAG_CHARACTERS = 8000
 #: MLflow keeps no more of a digest.
@@ -106,7 +108,16 @@ class Run:
         with calling():
             source = resolve_dataset_source(place)
             data = MetaDataset(source, name=name, digest=digest[:_DIGEST_CHARACTERS])
-            connect().log_input(data, context=context)
+        try:
+            with calling():
+                connect().log_input(data, context=context)
+        except TrackingError as error:
+            if _CLASH not in str(error.__cause__).lower():
+                raise
+            # The store looks for the data set and then adds it. Trainings side by side both found
+            # none; now the other one's is there.
+            with calling():
+                connect().log_input(data, context=context)
 
     def log_model(
         self,

@@ -44,6 +44,33 @@ def test_a_run_holds_what_was_recorded(mlflow_store: str, tmp_path: Path) -> Non
     assert (tmp_path / "mlartifacts" / run.run_id / "artifacts/scores/table.csv").is_file()
 
 
+def test_a_data_set_that_another_run_adds_at_the_same_time_is_recorded(
+    mlflow_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.store.tracking.dbmodels.models import SqlDataset
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from sqlalchemy.orm import make_transient
+
+    add, times = SqlAlchemyStore._log_inputs_impl, []
+
+    def overtaken(store: SqlAlchemyStore, *words: object) -> None:
+        """Add it twice the first time, as if another run came between look and entry."""
+        times.append(len(times))
+        add(store, *words)
+        if len(times) == 1:
+            with store.ManagedSessionMaker(read_only=False) as session:
+                row = session.query(SqlDataset).one()
+                make_transient(row)
+                session.add(row)
+
+    monkeypatch.setattr(SqlAlchemyStore, "_log_inputs_impl", overtaken)
+    with tracking.open_run("tests", name="first") as run:
+        run.log_dataset(str(tmp_path), "valid", "ab" * 32, "validation")
+    found = client().get_run(run.run_id)
+    assert [item.dataset.name for item in found.inputs.dataset_inputs] == ["valid"]
+    assert times == [0, 1]
+
+
 def test_a_run_goes_on_and_a_failure_is_marked(mlflow_store: str) -> None:
     with tracking.open_run("tests") as run:
         run.log_params({"seed": 3})
