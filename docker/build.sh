@@ -15,13 +15,10 @@ revision=$(git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null |
 # The classic builder would build every stage.
 export DOCKER_BUILDKIT=1
 
-# A wheel of the Orfeo ToolBox's module that otb/install.sh made on this machine serves the image too:
-# else 701 MB are downloaded and the module is compiled once more.
-rm -rf build/otb
-if wheels=$(find "${XDG_CACHE_HOME:-$HOME/.cache}/decloud/otb" -maxdepth 1 -name '*.whl' 2>/dev/null) && [ -n "$wheels" ]; then
-  mkdir -p build/otb
-  xargs -d '\n' cp -pt build/otb <<<"$wheels"
-fi
+# A wheel of the Orfeo ToolBox's module that otb/install.sh made on this machine, for the images' Python,
+# serves them too: else 701 MB are downloaded and the module is compiled once more.
+rm -f docker/otb/*.whl
+find "${XDG_CACHE_HOME:-$HOME/.cache}/decloud/otb" -maxdepth 1 -name '*-cp311-*.whl' -exec cp -pt docker/otb {} + 2>/dev/null || true
 
 declare -A about=(
   [prepare]="all steps in which no network runs" [train]="networks on a CPU"
