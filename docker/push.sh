@@ -39,7 +39,7 @@ done
 
 out=${OUT:-build/images.yaml}
 mkdir -p "$(dirname "$out")"
-lines="images:"
+profile=() overlay=()
 for target in "$@"; do
   place=$registry/$target:$(label "$name:$target" org.opencontainers.image.version)
   echo "push: $name:$target to $place"
@@ -48,10 +48,15 @@ for target in "$@"; do
   docker push --quiet "$place" >/dev/null
   digest=$(docker image inspect --format '{{join .RepoDigests "\n"}}' "$place" | grep -F "$registry/$target@" | tail -1)
   case $target in
-    mlflow | retrain) echo "push: $digest: put it into images: of an overlay (k8s/overlays)" ;;
-    *) lines+=$'\n'"  ${target%-gpu}: $digest" ;;
+    mlflow | retrain) overlay+=("  - {name: decloud/$target, newName: ${digest%@*}, digest: ${digest#*@}}") ;;
+    *) profile+=("  ${target%-gpu}: $digest") ;;
   esac
 done
 [ -z "${DRY_RUN:-}" ] || exit 0
-echo "$lines" >"$out"
-echo "push: $out names them by digest: put it into a profile (k8s/profiles)"
+if [ ${#profile[@]} -gt 0 ]; then
+  printf '%s\n' "images:" "${profile[@]}" >"$out"
+  echo "push: $out names them by digest: put it into a profile (k8s/profiles)"
+fi
+if [ ${#overlay[@]} -gt 0 ]; then
+  printf '%s\n' "push: for the images of an overlay (k8s/overlays):" "images:" "${overlay[@]}"
+fi

@@ -145,7 +145,7 @@ def _tracking_server(
         "MLFLOW_BACKEND_STORE_URI": store,
     }
     running = engine.containers.run(
-        container["image"],
+        MLFLOW,
         [*container["command"], *arguments],
         detach=True,
         environment=environment,

@@ -18,7 +18,7 @@ from tests import servers
 pytestmark = pytest.mark.container
 
 PUSH = Path(__file__).parents[2] / "docker" / "push.sh"
-TARGETS = ("prepare", "train-gpu", "infer")
+TARGETS = ("prepare", "train-gpu", "infer", "retrain")
 REVISION = "0123456789" * 4
 
 
@@ -99,7 +99,11 @@ def test_pushed_images_are_named_by_digest_for_a_profile(engine, registry, made,
         assert pulled.labels["org.opencontainers.image.revision"] == REVISION
     tags = servers.call(f"http://{registry.split('/')[0]}/v2/decloud/infer/tags/list")
     assert b'"1.2.3"' in tags
-    for reference in named.values():
+    told = yaml.safe_load(finished.stdout.partition("(k8s/overlays):\n")[2])["images"]
+    (shown,) = engine.images.get(f"{registry}/retrain:1.2.3").attrs["RepoDigests"]
+    assert [item["name"] for item in told] == ["decloud/retrain"]
+    assert f"{told[0]['newName']}@{told[0]['digest']}" == shown
+    for reference in (*named.values(), shown):
         engine.images.remove(reference, force=True)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from decloud_lib import __version__
+
 ROOT = Path(__file__).parents[2] / "k8s"
 OVERLAYS = ("base", "overlays/local", "overlays/aws", "overlays/gpu")
 #: What goes into Kubeflow's own namespace, where that is where pipelines run.
@@ -164,6 +166,18 @@ def test_images_are_pinned_to_a_version(overlay):
         _, _, tag = container["image"].rpartition(":")
         assert tag, name
         assert tag not in {"latest", "stable"}, name
+
+
+def test_each_cluster_gets_its_own_image_for_each_container():
+    def ours(overlay: str) -> dict[str, str]:
+        found = {name.rpartition("/")[2]: item["image"] for name, item in containers(overlay)}
+        return {name: found[name] for name in ("mlflow", "retrain")}
+
+    # As `make images` names them, and as `make push` does.
+    assert ours("overlays/local") == {name: f"decloud:{name}" for name in ("mlflow", "retrain")}
+    for overlay in ("overlays/aws", "overlays/gpu"):
+        for name, image in ours(overlay).items():
+            assert image == f"registry.example.org/decloud/{name}:{__version__}"
 
 
 @every_overlay
