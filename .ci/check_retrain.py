@@ -5,7 +5,6 @@ ends with status 1 when there is one.
 """
 
 import json
-import resource
 import shutil
 import subprocess
 import sys
@@ -20,9 +19,8 @@ import yaml
 from decloud_lib.synthetic import SyntheticConfig, make_products
 
 MODEL = "crga_os2_david"
-#: Most seconds, of all processors, in which a retraining that is not needed must say so. What other
-#: work on the machine costs by the clock is no fault of it.
-FAST_S = 10.0
+#: Written anew by each call, whatever it finds; MLflow's file also when it is only read.
+REWRITTEN = ("result.json", "report.md", "mlflow.db")
 SETTINGS = {
     "products": "products",
     "prepared": "prepared",
@@ -95,29 +93,37 @@ def faults(folder: Path, step: Step) -> Iterator[str]:
     program = str(Path(sys.executable).with_name("decloud"))
     store = f"MLFLOW_TRACKING_URI=sqlite:///{folder.resolve()}/mlflow.db"
     command = ["env", store, program, "retrain", "--config", "settings.yaml", *step.options]
-    start, before = time.monotonic(), _children_s()
+    output = folder / "result.json"
+    output.unlink(missing_ok=True)
+    before, start = _written(folder), time.monotonic()
     done = subprocess.run(command, cwd=folder, check=False)
-    seconds, used = time.monotonic() - start, _children_s() - before
-    found: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    seconds = time.monotonic() - start
+    if not output.is_file():
+        yield f"{step.name}: status {done.returncode} and no result, expected {step.result!r}"
+        return
+    found: dict[str, Any] = json.loads(output.read_text())
     sys.stdout.write(
-        f"{step.name}: status {done.returncode}, {found['status']} in {seconds:.1f} s, "
-        f"{used:.1f} s of processors; {found['reason']} {found['evidence']}\n"
+        f"{step.name}: status {done.returncode}, {found['status']} in {seconds:.1f} s; "
+        f"{found['reason']} {found['evidence']}\n"
     )
+    sys.stdout.flush()
     if done.returncode != step.status:
         yield f"{step.name}: status {done.returncode}, expected {step.status}"
     if found["status"] != step.result:
         yield f"{step.name}: {found['status']!r}, expected {step.result!r}"
     if step.told not in found["reason"]:
         yield f"{step.name}: says {found['reason']!r}, expected {step.told!r} in it"
-    if step.result == "unchanged" and used > FAST_S:
-        yield f"{step.name}: took {used:.1f} s of processors, expected at most {FAST_S:g} s"
+    # How long that takes is measured by the benchmarks: other work on the machine is no fault.
+    if step.result == "unchanged" and (work := sorted(_written(folder) ^ before)):
+        yield f"{step.name}: wrote {', '.join(name for name, _ in work)}; expected no work at all"
     if step.result == "not promoted" and (found["champion"] == found["version"]):
         yield f"{step.name}: the worse version {found['version']} is in use"
 
 
-def _children_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+def _written(folder: Path) -> set[tuple[str, int]]:
+    """Return all files with the times at which they were written."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name not in REWRITTEN)
+    return {(str(path.relative_to(folder)), path.stat().st_mtime_ns) for path in files}
 
 
 def main() -> int:
