@@ -57,7 +57,7 @@ push: ## push them: REGISTRY=registry.example.org/decloud
 	docker/push.sh "$(REGISTRY)" $(TARGETS)
 
 k8s-validate: $(READY) ## render the manifests and check them
-	$(BIN)/python -m pytest tests/k8s $(ARGS)
+	$(BIN)/python -m pytest tests/k8s -rs $(ARGS)
 
 golden: $(READY) ## write the summaries of the compiled pipelines anew (tests/golden)
 	$(BIN)/python -m tests.pipelines.golden

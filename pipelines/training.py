@@ -77,11 +77,11 @@ def training(
     baselines
         Deterministic models to score beside the network.
     learning_rate
-        Step size of the optimiser, per worker.
+        Step size of the optimiser, per device.
     scale_learning_rate
         Multiply it with the number of devices.
     lr_schedule
-        constant, or cosine: falls to zero over the epochs or the time limit.
+        constant; cosine: falls to zero over the epochs or the time limit; step: see below.
     warmup_epochs
         Epochs in which the learning rate rises from zero.
     lr_step_epochs

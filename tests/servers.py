@@ -184,7 +184,13 @@ def mlflow_server(store: str, folder: Path) -> Iterator[str]:
     command += ["--port", str(port), "--workers", "1", "--backend-store-uri", store]
     command += ["--artifacts-destination", str(folder / "mlartifacts")]
     with (folder / "mlflow-server.log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env=environment() | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        )
         try:
             wait_for_port(port, 240)
             yield f"http://127.0.0.1:{port}"

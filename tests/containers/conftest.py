@@ -139,8 +139,10 @@ def _tracking_server(
         argument.replace("$(MLFLOW_ARTIFACTS)", f"{bucket}/mlflow").replace("5000", str(port))
         for argument in container["args"]
     ]
+    fixed = {item["name"]: item["value"] for item in container["env"] if "value" in item}
     environment = {
         **bucket_variables,
+        **fixed,
         "MLFLOW_SERVER_ALLOWED_HOSTS": settings["MLFLOW_SERVER_ALLOWED_HOSTS"],
         "MLFLOW_BACKEND_STORE_URI": store,
     }
