@@ -1,6 +1,7 @@
 """What the configuration classes of all stages share."""
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -8,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from decloud_lib.errors import ConfigError, SettingsError
 
 if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
 
@@ -47,7 +49,8 @@ class StageConfig(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            problems = tuple(problem_of(item) for item in error.errors())
+            fields = type(self).model_fields
+            problems = tuple(problem_of(item, fields) for item in error.errors())
             raise SettingsError(type(self).__name__, problems) from error
 
     def identity(self) -> dict[str, Any]:
@@ -55,14 +58,20 @@ class StageConfig(BaseModel):
         return self.model_dump(mode="json", exclude=_WITHOUT_INFLUENCE)
 
 
-def problem_of(item: "ErrorDetails") -> tuple[str, str]:
-    """Return the field and, in words, what was found and what was expected."""
+def problem_of(item: "ErrorDetails", fields: Mapping[str, "FieldInfo"]) -> tuple[str, str]:
+    """Return the field and, in words, what was found and what was expected.
+
+    A text of another form is told by the examples of its field.
+    """
     field = str(item["loc"][0]) if item["loc"] else ""
     if item["type"] == "missing":
         return field, "nothing given, it is required"
     if item["type"] == "extra_forbidden":
         return field, "there is no such field"
     message = item["msg"].removeprefix("Value error, ")
+    examples = fields[field].examples if field in fields else None
+    if item["type"] == "string_pattern_mismatch" and examples:
+        message = f"expected a text such as {', '.join(map(str, examples))}"
     return field, f"{message} (found {item['input']!r})" if field else message
 
 

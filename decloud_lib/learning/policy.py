@@ -37,7 +37,9 @@ class Policy(BaseModel):
     """Deterministic model that must be beaten too; None for none."""
     min_baseline_gain: float = Field(default=0.0, ge=0.0)
     """The lower end of the gain over the baseline must be above this."""
-    evaluation_set: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    evaluation_set: str | None = Field(
+        default=None, pattern="^[0-9a-f]{64}$", examples=["the 64 hexadecimal digits of a SHA-256"]
+    )
     """Fingerprint of the only record folders that count; None for any."""
 
     @property
@@ -65,6 +67,7 @@ def read_policy(uri: str | None = None) -> Policy:
     try:
         return Policy.model_validate(values)
     except ValidationError as error:
-        told = (f"{field}: {text}" for field, text in map(problem_of, error.errors()))
-        known = ", ".join(Policy.model_fields)
-        raise ConfigError(f"{name}: {'; '.join(told)}; the rules are {known}") from error
+        known = Policy.model_fields
+        problems = (problem_of(item, known) for item in error.errors())
+        told = (f"{field}: {text}" for field, text in problems)
+        raise ConfigError(f"{name}: {'; '.join(told)}; the rules are {', '.join(known)}") from error

@@ -125,6 +125,11 @@ class DataSetSearch:
             f"{len(index.s2)} S2 and {len(index.s1)} S1 dates)"
             for index, positions in zip(self.indexes, self.positions, strict=True)
         )
+        if not any(map(len, self.positions)):
+            return (
+                f"no sample for {self.name} in {where}: its regions hold no whole patch; give it "
+                "more of the ground (make-roi), or make smaller patches (--patchsize)"
+            )
         return (
             f"no sample for {self.name} in {where}. What each condition left, counted in images "
             f"per position: {told}. Loosen the condition at which a number falls to 0, or give "

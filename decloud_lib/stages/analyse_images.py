@@ -24,6 +24,7 @@ class AnalyseImagesConfig(OutputSettings):
     name: str = Field(
         default="images",
         pattern=r"^[\w. -]+$",
+        examples=["spring 2020"],
         description="What the images are: in headings and file names.",
         json_schema_extra={"flags": ["--prefix"]},
     )

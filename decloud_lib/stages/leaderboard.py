@@ -31,6 +31,7 @@ class LeaderboardConfig(StageConfig):
     part: str | None = Field(
         default=None,
         pattern=r"^[^/]+/[^/]+$",
+        examples=["test/valid"],
         description="Split and data set of the scores, such as test/valid; default: for each run "
         "its test set, else its validation set.",
     )
@@ -109,13 +110,18 @@ def leaderboard(config: LeaderboardConfig) -> LeaderboardResult:
     Raises
     ------
     ConfigError
-        No run has the score.
+        There is no run, or none has the score.
     TrackingError
         There is no such experiment, or MLflow cannot be reached.
     """
     from decloud_lib.learning.leaderboard import board_page, make_boards
 
     runs = tracking.search_runs(config.experiments)
+    if not runs:
+        raise ConfigError(
+            f"MLflow at {tracking.tracking_uri()} holds no runs; train first, or check "
+            "MLFLOW_TRACKING_URI (a database may lie in another folder than this one)"
+        )
     boards = make_boards(runs, config.score, config.part, config.limit)
     if not boards:
         wanted = f"{config.part or 'test or validation set'}/{config.score}"

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 from datetime import date
+from importlib.util import find_spec
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -14,8 +15,10 @@ from decloud_lib.fingerprint import Change, Fingerprint
 from decloud_lib.garbage import uncollected
 from decloud_lib.learning import origins
 from decloud_lib.learning.evidence import OUTCOME_TAG
+from decloud_lib.learning.policy import read_policy
 from decloud_lib.raster.products.discovery import discover
 from decloud_lib.raster.products.found import select
+from decloud_lib.sampling.sources import read_layout
 from decloud_lib.stages.evaluate import EvaluateConfig
 from decloud_lib.stages.prepare_config import ROOTS, PrepareConfig, as_in
 from decloud_lib.stages.promote import PromoteConfig
@@ -171,6 +174,8 @@ class RetrainConfig(StageConfig):
         """Refuse what tasks in containers would not find."""
         places = [(name, getattr(self, name)) for name in ("products", "prepared", "out")]
         places += [("test_records", uri) for uri in self.test_records]
+        places += [("policy", self.policy)] if self.policy is not None else []
+        places += [("layout", self.layout)] if self.layout.endswith(".json") else []
         for name, uri in places:
             if not storage.is_s3(uri):
                 raise ValueError(
@@ -269,12 +274,15 @@ def plan_retraining(config: RetrainConfig) -> RetrainPlan:
     Raises
     ------
     ConfigError
-        No such layout, or a fingerprint or a monitoring report that cannot be read.
+        No such layout, rules that cannot be used, a fingerprint or a monitoring report that cannot
+        be read; or, where something is to be done, no such network.
     ProductError
         No product that can be used.
     StorageError, TrackingError
         The bucket or MLflow cannot be reached.
     """
+    read_policy(config.policy)
+    read_layout(config.layout)
     now = take_fingerprint(config)
     versions = tracking.find_versions(config.name)
     champion = next((item for item in versions if config.alias in item.aliases), None)
@@ -282,6 +290,8 @@ def plan_retraining(config: RetrainConfig) -> RetrainPlan:
     number = champion.number if champion else None
 
     def decided(reason: str, *, needed: bool) -> RetrainPlan:
+        if needed:
+            _check_model(config.model)
         return RetrainPlan(needed, reason, changes, number, now)
 
     told = fingerprint.describe(changes) if champion else f"{config.name} has no {config.alias} yet"
@@ -300,6 +310,16 @@ def plan_retraining(config: RetrainConfig) -> RetrainPlan:
             needed=False,
         )
     return decided(told, needed=True)
+
+
+def _check_model(name: str) -> None:
+    """Refuse a network that the training would refuse, long after the start."""
+    if find_spec("keras") is None:
+        return  # as in the image that only starts runs elsewhere
+    from decloud_lib.models import registry
+
+    if not registry.get(name).trainable:
+        raise ConfigError(f"--model {name} has no weights to train; name a network")
 
 
 def _set_aside(version: tracking.Version) -> str | None:

@@ -20,13 +20,14 @@ _SHOWN = ("model", "learning_rate", "batch_size_train", "width", "seed")
 class SweepChooseConfig(StageConfig):
     """Settings of `sweep choose`."""
 
-    name: str = Field(pattern=NAME, description="Name of the sweep.")
+    name: str = Field(pattern=NAME, examples=["rates-2"], description="Name of the sweep.")
     score: str = Field(
         default="psnr_db", min_length=1, description="Score that decides, such as psnr_db or mae."
     )
     part: str | None = Field(
         default=None,
         pattern=r"^[^/]+/[^/]+$",
+        examples=["test/valid"],
         description="Split and data set of the score, such as test/valid; default: the test set.",
     )
 

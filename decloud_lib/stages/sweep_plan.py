@@ -28,6 +28,7 @@ class SweepPlanConfig(StageConfig):
 
     name: str = Field(
         pattern=NAME,
+        examples=["rates-2"],
         description="Name of the sweep; one of the same name goes on with the same parent run.",
     )
     space: JsonObject = Field(

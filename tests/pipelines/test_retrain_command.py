@@ -92,6 +92,10 @@ def test_containers_take_no_folders_of_this_machine(config: RetrainConfig, runne
     buckets = {"products": "s3://a/raw", "prepared": "s3://a/prepared", "out": "s3://a/out"}
     with pytest.raises(SettingsError, match=r"--test-records frozen: .*give s3://bucket/prefix"):
         RetrainConfig(**given | buckets | {"test_records": ["frozen"]})
+    with pytest.raises(SettingsError, match=r"--policy rules.yaml: .*give s3://bucket/prefix"):
+        RetrainConfig(**given | buckets | {"policy": "rules.yaml"})
+    with pytest.raises(SettingsError, match=r"--layout mine.json: .*give s3://bucket/prefix"):
+        RetrainConfig(**given | buckets | {"layout": "mine.json"})
     assert RetrainConfig(**given | buckets).runner == runner
 
 

@@ -55,6 +55,11 @@ def test_more_runs_than_a_page_are_all_found(
 def test_an_unknown_score_and_experiment_are_named(
     mlflow_store: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    with pytest.raises(ConfigError, match=r"holds no runs; train first, or check MLFLOW_TRACKING"):
+        leaderboard(LeaderboardConfig())
+    assert cli.main(["leaderboard", "--part", "test"]) == 2
+    told = "--part: expected a text such as test/valid (found 'test')"
+    assert told in capsys.readouterr().err
     record("spring", "run", 20.0)
     with pytest.raises(ConfigError, match=r"none of 1 runs .* valid/v/mae, valid/v/psnr_db"):
         leaderboard(LeaderboardConfig(score="psnr"))

@@ -189,6 +189,24 @@ def test_a_place_without_products_is_refused(config: RetrainConfig, tmp_path: Pa
         plan_retraining(config.model_copy(update={"products": str(tmp_path / "empty")}))
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("model", "crga", "no model 'crga'; known: crga_os1_gapfilling"),
+        ("model", "nearest_date", "has no weights to train"),
+        ("layout", "OS2", "OS2: there is no such layout; expected a JSON file or one of AL-"),
+        ("policy", "rules.yaml", r"rules.yaml: .*min_gain: .*greater than or equal to 0"),
+    ],
+)
+def test_what_a_later_task_would_refuse_is_refused_at_once(
+    field: str, value: str, told: str, config: RetrainConfig, tmp_path: Path
+) -> None:
+    deliver(tmp_path, "rules.yaml", "min_gain: -1")
+    given = str(tmp_path / value) if field == "policy" else value
+    with pytest.raises(ConfigError, match=told):
+        plan_retraining(config.model_copy(update={field: given}))
+
+
 def test_settings_that_do_not_fit_each_other_are_refused(config: RetrainConfig) -> None:
     values = config.model_dump(exclude={"overwrite"})
     with pytest.raises(SettingsError, match="give --host"):

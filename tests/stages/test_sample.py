@@ -518,6 +518,14 @@ def test_a_patch_larger_than_the_tile_is_refused(tmp_path, files):
         sample(config(tmp_path, files, patchsize=256))
 
 
+def test_regions_without_a_whole_patch_are_told(tmp_path):
+    files = write_tile(tmp_path, Tile(*season(), regions={"train": 0}))
+    with pytest.raises(
+        NoSampleError, match=r"train .*\(0 of 6 .*hold no whole patch; give it more"
+    ):
+        sample(config(tmp_path, files))
+
+
 def test_nothing_found_tells_what_each_condition_left(tmp_path):
     tile = Tile([Optical(0, 2048), Optical(5, 0)], [Radar(20)], cells=(1, 2))
     files = write_tile(tmp_path, tile)
