@@ -5,12 +5,14 @@ its command is chosen, so `decloud --help` stays instant; the pipelines are reac
 """
 
 import dataclasses
+import errno
 import importlib
 import json
 import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -32,6 +34,8 @@ _LOUD = (
     *("s3transfer", "tensorflow", "urllib3"),
 )
 _INTERRUPTED, _TERMINATED = 130, 143
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""Disk full, quota used up, file larger than files may be."""
 
 
 def configure_logging(level: str = "info") -> None:
@@ -275,6 +279,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except DecloudError as error:
         click.echo(f"error: {' '.join(str(error).split())}", err=True)
+        return 2
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        place = error.filename or f"a file, perhaps in {tempfile.gettempdir()}"
+        click.echo(f"error: {place}: {error.strerror}; make room, or set TMPDIR", err=True)
         return 2
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted: finished work is kept; the same command continues it", err=True)

@@ -13,7 +13,11 @@ THUMBNAIL_PX = 48
 """Side of one picture of a thumbnail."""
 _TRUE_COLOUR = [S2_10M_BANDS.index(name) for name in ("B4", "B3", "B2")]
 _GAP_PX = 4
-_SHOWN = ("s2_tm1", "s2_t", "s2_tp1")
+#: Optical dates of all layouts, earliest first.
+_SHOWN = (
+    *(f"s2_t{month}" for month in range(6)),
+    *(f"s2_{date}" for date in ("tm2", "tm1", "t", "tp1", "tp2")),
+)
 
 
 def can_draw(target_key: str) -> bool:

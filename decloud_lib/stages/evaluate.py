@@ -38,8 +38,9 @@ class EvaluateConfig(StageConfig):
     )
     model: str | None = Field(
         default=None,
-        description="Deterministic model to score instead, by name; an unknown name lists all. "
-        "Beside --savedmodel: what the folder must hold.",
+        description="Model to score instead that needs no folder, by name: one without weights, or "
+        "residual with the weights of the package; an unknown name lists all. Beside --savedmodel: "
+        "what the folder must hold.",
     )
     beside: tuple[str, ...] = Field(
         default=(),
@@ -48,8 +49,8 @@ class EvaluateConfig(StageConfig):
     )
     baselines: tuple[str, ...] = Field(
         default=(),
-        description="Deterministic models to score beside it, such as linear_gap_filling and "
-        "nearest_date.",
+        description="Models to score beside it that need no folder, such as linear_gap_filling, "
+        "nearest_date and residual.",
     )
     skip_damaged: bool = Field(
         default=False,
@@ -80,7 +81,7 @@ class EvaluateConfig(StageConfig):
     @model_validator(mode="after")
     def _one_model(self) -> Self:
         if self.savedmodel is None and self.model is None:
-            raise ValueError("give --savedmodel, or the --model that has no weights")
+            raise ValueError("give --savedmodel, or the --model that needs no folder")
         names = [*self.baselines, *map(storage.name_of, self.beside)]
         if NETWORK in names or len(set(names)) < len(names):
             raise ValueError(f"the names {', '.join(names)} must differ, and from {NETWORK!r}")

@@ -42,7 +42,9 @@ class EvaluateSeriesConfig(StageConfig):
         description="Part of the tile: row, column, height and width, 10 m pixels; default: all.",
     )
     models: tuple[str, ...] = Field(
-        default=_MODELS, description="Deterministic models to score, by name."
+        default=_MODELS,
+        description="Models to score that need no folder, by name: those without weights, and "
+        "residual with the weights of the package.",
     )
     savedmodels: tuple[str, ...] = Field(
         default=(),

@@ -9,7 +9,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -124,17 +124,27 @@ def artifact_location() -> str | None:
 
 @contextmanager
 def calling() -> Iterator[None]:
-    """Turn MLflow's errors into ours, and keep its warnings about itself from the user."""
-    with uncollected():
-        from mlflow.exceptions import MlflowException
-
+    """Turn errors of MLflow and its database into ours, and keep its warnings from the user."""
+    failures = _failures()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
             yield
-    except MlflowException as error:
+    except failures as error:
         raise _explained(error) from error
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    with uncollected():
+        from mlflow.exceptions import MlflowException
+    if not tracking_uri().startswith("http"):
+        # A database is opened from here; MLflow passes on what is said while its tables are made.
+        with suppress(ModuleNotFoundError):
+            from sqlalchemy.exc import DBAPIError
+
+            return MlflowException, DBAPIError
+    return (MlflowException,)
 
 
 def _explained(error: Exception) -> TrackingError:

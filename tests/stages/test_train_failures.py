@@ -1,6 +1,7 @@
 """Trainings that die, and trainings that cannot go on."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from decloud_lib.errors import ShapeError
+from decloud_lib import cli
+from decloud_lib.errors import ModelFolderError, ShapeError, StorageError
 from decloud_lib.models import registry
 from decloud_lib.models.checkpoint import find_state, read_state
 from decloud_lib.models.failures import TrainingError
@@ -21,6 +23,7 @@ from decloud_lib.models.registry import ModelDefinition, ModelSpec
 from decloud_lib.samples.schema import SampleSchema
 from decloud_lib.stages.train import TrainConfig, train
 from tests import servers
+from tests.full_disk import room_for
 from tests.records import write_records
 
 MODEL = """
@@ -154,3 +157,70 @@ def test_sides_that_the_stride_does_not_divide_are_named(
     with pytest.raises(ShapeError, match=r"64 x 64 px .* must be a multiple of 48"):
         train(TrainConfig(training_record=str(tmp_path / "train"), model="odd"))
     assert SampleSchema.read(tmp_path / "train").shapes["s2_tm1"] == (64, 64, 4)
+
+
+def build_large(_: ModelSpec) -> keras.Model:
+    """Make a network with more weights than MLflow's database has bytes, and little to compute."""
+    inputs = make_inputs(["s2_tm1"])
+    scaled = normalise(inputs)["s2_tm1"]
+    level = keras.layers.GlobalAveragePooling2D(keepdims=True)(scaled)
+    for units in (900, 900, 4):
+        level = keras.layers.Dense(units)(level)
+    return keras.Model(inputs, {"s2_target": keras.layers.Add()([scaled, level])})
+
+
+LARGE = ModelDefinition("large", build_large, ("s2_tm1",))
+ROOM = 2_500_000
+
+
+@pytest.fixture
+def large_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """Return the settings of a training whose weights alone need more than `ROOM`."""
+    registry.names()
+    monkeypatch.setitem(registry._known, "large", LARGE)
+    records = write_records(tmp_path / "train", n=1)
+    return {"training_record": str(records), "model": "large", "epochs": 1}
+
+
+def test_a_full_disk_stops_a_training_that_goes_on_when_there_is_room(
+    tmp_path: Path, mlflow_store: str, large_model: dict[str, object]
+) -> None:
+    config = TrainConfig(**large_model, ckpt_dir=str(tmp_path / "ckpt"))
+    said = r"epoch-00001-step-0000000\.npz: File too large; check disk"
+    with pytest.raises(StorageError, match=said), room_for(ROOM):
+        train(config)
+    assert not [path for path in (tmp_path / "ckpt").rglob("*") if path.is_file()]
+    assert train(config).epochs == 1
+
+
+def test_a_network_that_the_disk_cannot_hold_leaves_no_model_folder(
+    tmp_path: Path, mlflow_store: str, large_model: dict[str, object]
+) -> None:
+    config = TrainConfig(**large_model, out_savedmodel=str(tmp_path / "models"))
+    with (
+        pytest.raises(ModelFolderError, match=r"cannot be written there .*; check the disk"),
+        room_for(ROOM),
+    ):
+        train(config)
+    assert not list(tmp_path.glob("models/*"))
+    assert train(config).savedmodel is not None
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_a_damaged_record_is_named_and_left_out_where_asked(
+    command: str, tmp_path: Path, mlflow_store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "small.py").write_text(MODEL)
+    folder = write_records(tmp_path / "records", n=8)
+    content = bytearray((folder / "1.records").read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / "1.records").write_bytes(content)
+    words = {
+        "train": f"train --training_record {folder} -m {tmp_path}/small.py:small -e 1 -bt 4",
+        "evaluate": f"evaluate --test_records {folder} --model linear_gap_filling",
+    }[command].split()
+    assert cli.main(words) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert re.search(r"1\.records: record 1 of 3 is damaged.*--skip-damaged", said)
+    assert cli.main([*words, "--skip-damaged"]) == 0
+    assert "1.records: left out 1 damaged records" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -61,6 +62,8 @@ def boil(config: BoilConfig) -> BoilResult:
         raise ProductError("found a rotten egg,\nexpected a fresh one; buy another")
     if problem == "bug":
         raise KeyError("a bug")
+    if problem == "full":
+        Path("/dev/full").write_text("an egg", encoding="utf-8")
     if problem == "stop":
         raise KeyboardInterrupt
     if problem == "slain":
@@ -246,6 +249,11 @@ def test_a_user_error_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str
 def test_a_bug_keeps_its_traceback() -> None:
     with pytest.raises(KeyError, match="a bug"):
         cli.main(["boil", "--eggs", "bug"])
+
+
+def test_a_full_disk_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    (line,) = refused(capsys, "--eggs", "full", "--log-level", "error").splitlines()
+    assert re.fullmatch(r"error: .*: No space left on device; make room, or set TMPDIR", line)
 
 
 def test_an_interrupt_says_that_work_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
