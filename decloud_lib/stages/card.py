@@ -98,7 +98,7 @@ def write_card(version: tracking.Version, savedmodel: str, evidence: "Evidence |
     parts = card_parts(facts)
     text = markdown(facts.title, parts)
     tracking.describe(version, text)
-    with tracking.open_run("", run_id=version.run_id) as run:
+    with tracking.reopen_run(version.run_id) as run:
         run.log_text(text, f"{_FOLDER}/{TEXT}")
         run.log_text(render(facts.title, parts, with_files=False), f"{_FOLDER}/{PAGE}")
 

@@ -2,8 +2,8 @@
 
 import json
 import logging
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -282,15 +282,7 @@ def _record(
                 f"test/{item.data_set}/{_prefix(model)}{score}": value
                 for score, value in scores.items()
             }
-    scored = config.model or storage.name_of(str(config.savedmodel))
-    tags = tracking.origin_tags(pipeline_run=config.pipeline_run)
-    with tracking.open_run(
-        config.experiment or naming.experiment_of(sets[0]),
-        name=naming.run_name(f"evaluate {scored}", sets[0]),
-        run_id=config.run_id,
-        # A run of a training keeps its own labels.
-        tags=None if config.run_id else naming.run_tags("evaluate", scored, sets) | tags,
-    ) as run:
+    with _opened_run(config, sets) as run:
         run.log_metrics(naming.headlines(values) | values)
         if config.output is not None:
             run.set_tags({"scores": storage.join(config.output, SCORES)})
@@ -305,6 +297,23 @@ def _record(
                 run.log_image(item.preview, key=f"previews/test {item.data_set}", step=0)
         if found[0].thumbnail is not None:
             run.set_thumbnail(found[0].thumbnail)
+
+
+def _opened_run(
+    config: EvaluateConfig, sets: Sequence["RecordSet"]
+) -> AbstractContextManager[tracking.Run]:
+    """Return the run of the training, which keeps its own labels, or a new one."""
+    from decloud_lib.learning import naming
+
+    if config.run_id is not None:
+        return tracking.reopen_run(config.run_id)
+    scored = config.model or storage.name_of(str(config.savedmodel))
+    origin = tracking.origin_tags(pipeline_run=config.pipeline_run)
+    return tracking.open_run(
+        config.experiment or naming.experiment_of(sets[0]),
+        name=naming.run_name(f"evaluate {scored}", sets[0]),
+        tags=naming.run_tags("evaluate", scored, sets) | origin,
+    )
 
 
 def _prefix(model: str) -> str:

@@ -211,7 +211,7 @@ def _record(
 
     number = None if champion is None else champion.number
     evidence = Evidence(outcome, config.name, version.number, number, ring, contest)
-    with tracking.open_run("", run_id=config.run_id) as run:
+    with tracking.reopen_run(config.run_id) as run:
         for item in ring.sets:
             run.log_dataset(item.uri, item.name, item.fingerprint, "test")
         for name, text in evidence.files().items():

@@ -22,6 +22,7 @@ from decloud_lib.tracking.runs import (
     metric_curves,
     open_run,
     read_text,
+    reopen_run,
 )
 from decloud_lib.tracking.search import FoundRun, search_runs
 from decloud_lib.tracking.server import TrackingError, reach, tracking_uri, vanishes
@@ -51,6 +52,7 @@ __all__ = [
     "reach",
     "read_text",
     "register",
+    "reopen_run",
     "resolve_version",
     "search_runs",
     "set_tags",

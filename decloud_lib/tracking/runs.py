@@ -218,6 +218,28 @@ def open_run(
         yield Run(active.info.run_id)
 
 
+@contextmanager
+def reopen_run(run_id: str) -> Iterator[Run]:
+    """Go on with a run that may have ended, to add what was found later.
+
+    When it ended, and how, stay as they are: the duration remains that of the training.
+
+    Raises
+    ------
+    TrackingError
+        MLflow cannot be reached, or has no such run.
+    """
+    with calling():
+        before = client().get_run(run_id).info
+    try:
+        with open_run("", run_id=run_id) as run:
+            yield run
+    finally:
+        if before.end_time:
+            with calling():
+                client().set_terminated(run_id, before.status, before.end_time)
+
+
 def as_label(image: "Array") -> str:
     """Return a picture, (H, W, 3) uint8, as a small JPEG, base 64."""
     from PIL import Image

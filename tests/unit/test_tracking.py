@@ -1,6 +1,7 @@
 import logging
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,22 @@ def test_a_run_goes_on_and_a_failure_is_marked(mlflow_store: str) -> None:
     assert client().get_run(run.run_id).info.status == "FAILED"
     assert tracking.has_run(run.run_id)
     assert not tracking.has_run("0" * 32)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_is_added_later_leaves_the_end_of_a_run(fails: bool, mlflow_store: str) -> None:
+    with tracking.open_run("tests") as run:
+        run.log_metrics({"valid/v/psnr_db": 20.0})
+    ended = client().get_run(run.run_id).info
+    with suppress(RuntimeError), tracking.reopen_run(run.run_id) as again:
+        again.log_metrics({"test/t/psnr_db": 21.0})
+        if fails:
+            raise RuntimeError("stop")
+    found = client().get_run(run.run_id)
+    assert (found.info.end_time, found.info.status) == (ended.end_time, "FINISHED")
+    assert found.data.metrics == {"valid/v/psnr_db": 20.0, "test/t/psnr_db": 21.0}
+    with pytest.raises(tracking.TrackingError, match="not found"), tracking.reopen_run("0" * 32):
+        pass
 
 
 def test_a_model_is_registered_once_per_run(mlflow_store: str, tmp_path: Path) -> None:
