@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from decloud_lib import manifest, storage
-from decloud_lib.errors import ConfigError, NoSampleError
+from decloud_lib.errors import ConfigError, NoSampleError, RecordError, ShapeError
 from decloud_lib.models import registry
 from decloud_lib.models.contract import ModelContract
 from decloud_lib.samples.schema import SampleSchema
@@ -81,7 +81,10 @@ class RecordSet:
                 f"{contract.name} needs; they hold {', '.join(self.schema.keys)}; "
                 f"models that fit: {fitting}"
             )
-        contract.check_shapes({key: (1, *shape) for key, shape in self.schema.shapes.items()})
+        try:
+            contract.check_shapes({key: (1, *shape) for key, shape in self.schema.shapes.items()})
+        except ShapeError as error:
+            raise ShapeError(f"{self.uri}: {error}; sample patches of another size") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,24 +152,44 @@ def local_records(
     sets
         What to bring.
     skip_damaged
-        Leave out records whose checksum is wrong, and say how many; all files are read for that.
+        Leave out records whose checksum is wrong and what is cut off, and say how many; all files
+        are read for that.
 
     Raises
     ------
     RecordError
-        A file that is cut short, or a damaged record that is met while the records are used.
+        A file that is cut short, fewer samples than were made, or a damaged record that is met
+        while the records are used.
     """
     from decloud_lib.samples.dataset import named_damage, record_files
 
     with ExitStack() as stack:
         found = []
         for item in sets:
-            files = tuple(record_files(stack.enter_context(storage.local_copy(item.uri))))
+            folder = stack.enter_context(storage.local_copy(item.uri))
+            files = tuple(record_files(folder, check=not skip_damaged))
             if skip_damaged:
                 files = _without_damaged(files, stack)
             found.append(LocalRecords(item, files))
+            _check_number(found[-1], skip_damaged=skip_damaged)
         with named_damage([path for item in found for path in item.files]):
             yield found
+
+
+def _check_number(records: LocalRecords, *, skip_damaged: bool) -> None:
+    """Compare the number of samples with that of the manifest: a file may be gone, or cut."""
+    made, found = records.source.samples, records.samples
+    if skip_damaged and not found:
+        raise NoSampleError(f"{records.source.uri}: no sample is whole; make the samples again")
+    if not made or made == found:
+        return
+    told = f"{records.source.uri}: found {found} samples, its manifest says {made}"
+    if not skip_damaged:
+        raise RecordError(
+            f"{told}; copy the folder again, make the samples again, or use what is there with "
+            "--skip-damaged"
+        )
+    logger.warning("%s", told)
 
 
 def _without_damaged(files: Sequence[Path], stack: ExitStack) -> tuple[Path, ...]:

@@ -129,7 +129,7 @@ class ModelContract(BaseModel):
         if height % self.stride or width % self.stride or not height or not width:
             raise ShapeError(
                 f"model {self.name}: input {item.key} covers {height} x {width} px at 10 m; "
-                f"each side must be a multiple of {self.stride}: fill the window up to it"
+                f"each side must be a multiple of {self.stride}"
             )
         return (height, width)
 

@@ -21,20 +21,27 @@ _PARSERS = min(24, 3 * max(2, os.cpu_count() or 1))
 _BATCHES_AHEAD = 2
 
 
-def record_files(folder: Path) -> list[Path]:
+def record_files(folder: Path, *, check: bool = True) -> list[Path]:
     """List the record files of a local folder, by number and then by name.
+
+    Parameters
+    ----------
+    folder
+        Or one file.
+    check
+        Refuse a file that does not consist of whole records.
 
     Raises
     ------
     NoSampleError
         There is none; a folder that does not exist is not made.
     RecordError
-        A file that does not consist of whole records.
+        A file that is refused.
     """
     found = [folder] if folder.is_file() else sorted(folder.glob(f"*{RECORDS}"), key=_rank)
     if not found:
         raise NoSampleError(f"{folder}: no *{RECORDS} file; expected a folder made by sampling")
-    for path in found:
+    for path in found if check else ():
         count_records(path)
     return found
 

@@ -3,6 +3,7 @@
 Each record stands between its length (8 bytes, with a checksum of 4) and a checksum of its content.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from decloud_lib.errors import RecordError
@@ -33,9 +34,7 @@ def damaged_records(path: Path) -> list[int]:
     RecordError
         The file does not consist of whole records.
     """
-    frames = _frames(path)
-    with path.open("rb") as file:
-        return [number for number, (_, size) in enumerate(frames) if not _is_whole(file.read(size))]
+    return _damaged(path, _frames(path))
 
 
 def without_damaged(path: Path, folder: Path) -> tuple[Path, list[int]]:
@@ -50,41 +49,52 @@ def without_damaged(path: Path, folder: Path) -> tuple[Path, list[int]]:
 
     Returns
     -------
-    The file itself, or the copy; the numbers of the records that are left out.
-
-    Raises
-    ------
-    RecordError
-        The file does not consist of whole records.
+    The file itself, or the copy; the numbers of the records that are left out. Where a length is
+    wrong or the file is cut, the number of that record stands for all that follow.
     """
-    damaged = damaged_records(path)
-    if not damaged:
+    frames, is_cut = _whole_frames(path)
+    damaged = _damaged(path, frames)
+    if not damaged and not is_cut:
         return path, damaged
     copy = folder / path.name
     with path.open("rb") as source, copy.open("wb") as target:
-        for number, (position, size) in enumerate(_frames(path)):
+        for number, (position, size) in enumerate(frames):
             if number not in damaged:
                 source.seek(position)
                 target.write(source.read(size))
-    return copy, damaged
+    return copy, [*damaged, *([len(frames)] if is_cut else [])]
 
 
 def _frames(path: Path) -> list[tuple[int, int]]:
     """Return position and size of each record, frame included."""
+    found, is_cut = _whole_frames(path)
+    if is_cut:
+        raise RecordError(
+            f"{path}: found {path.stat().st_size} bytes, which are no whole TFRecords; it is "
+            f"damaged or cut short behind record {len(found)}: copy it again, make the samples "
+            "again, or leave the rest of it out with --skip-damaged"
+        )
+    return found
+
+
+def _whole_frames(path: Path) -> tuple[list[tuple[int, int]], bool]:
+    """Return the records up to the end or to a length that leads beyond it; say if there is one."""
     total, position = path.stat().st_size, 0
     found: list[tuple[int, int]] = []
     with path.open("rb") as file:
         while position < total:
             file.seek(position)
             size = FRAME_BYTES + int.from_bytes(file.read(_LENGTH_BYTES), "little")
+            if position + size > total:
+                return found, True
             found.append((position, size))
             position += size
-    if position != total:
-        raise RecordError(
-            f"{path}: found {total} bytes, which are no whole TFRecords; it is damaged or cut "
-            "short: copy it again, or make the samples again"
-        )
-    return found
+    return found, False
+
+
+def _damaged(path: Path, frames: Sequence[tuple[int, int]]) -> list[int]:
+    with path.open("rb") as file:
+        return [number for number, (_, size) in enumerate(frames) if not _is_whole(file.read(size))]
 
 
 def _is_whole(frame: bytes) -> bool:

@@ -44,6 +44,29 @@ def test_a_damaged_record_is_named_or_left_out(
     assert "1.records: left out 1 damaged records" in caplog.text
 
 
+@pytest.mark.parametrize("loss", ["a file", "half of a file", "the end of a file"])
+def test_samples_that_are_gone_are_counted(
+    loss: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = write_records(tmp_path / "train", n=9)
+    last = folder / "1.records"
+    size = last.stat().st_size
+    if loss == "a file":
+        last.unlink()
+    else:
+        # Four records: half of the file is two whole ones.
+        last.write_bytes(last.read_bytes()[: size // 2 if loss == "half of a file" else size - 1])
+    left = {"a file": 5, "half of a file": 7, "the end of a file": 8}[loss]
+    made_by = Manifest(stage="sample", config={}, inputs=(), counts={"samples": 9})
+    found = [replace(item, made_by=made_by) for item in find_record_sets([str(folder)])]
+    said = "damaged or cut short" if loss == "the end of a file" else f"found {left} samples.*9"
+    with pytest.raises(RecordError, match=said), local_records(found):
+        pass
+    with local_records(found, skip_damaged=True) as records:
+        assert len(list(records[0].batches(("s2_t",), ("s2_target",), 1))) == left
+    assert f"train: found {left} samples, its manifest says 9" in caplog.text
+
+
 def test_folders_of_one_name_are_told_apart_by_their_parent(tmp_path: Path) -> None:
     uris = [str(write_records(tmp_path / part / "valid", n=1)) for part in ("a", "b")]
     assert [item.name for item in find_record_sets(uris)] == ["a-valid", "b-valid"]

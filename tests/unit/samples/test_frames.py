@@ -72,9 +72,26 @@ def test_only_the_damaged_record_is_left_out(tmp_path):
     assert read([copy, second]) == [2, 3, 4, 5]
 
 
-def test_a_file_that_is_cut_is_refused(tmp_path):
-    path = write(tmp_path)[0]
+def test_a_file_that_is_cut_is_refused_or_its_end_left_out(tmp_path):
+    path = write(tmp_path / "in")[0]
     path.write_bytes(path.read_bytes()[:-1])
     for function in (count_records, damaged_records):
-        with pytest.raises(RecordError, match="no whole TFRecords"):
+        with pytest.raises(
+            RecordError, match=r"no whole TFRecords.*behind record 2.*--skip-damaged"
+        ):
             function(path)
+    copy, damaged = without_damaged(path, tmp_path)
+    assert damaged == [2]
+    assert read([copy]) == [0, 1]
+
+
+def test_behind_a_wrong_length_nothing_can_be_read(tmp_path):
+    path = write(tmp_path / "in")[0]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3 + 5] ^= 1  # a length of terabytes
+    path.write_bytes(content)
+    with pytest.raises(RecordError, match="behind record 1"):
+        count_records(path)
+    copy, damaged = without_damaged(path, tmp_path)
+    assert damaged == [1]
+    assert read([copy]) == [0]
