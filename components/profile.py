@@ -167,6 +167,7 @@ def _problem(item: "ErrorDetails") -> str:
     if item["type"] != "extra_forbidden":
         return item["msg"].removeprefix("Value error, ")
     parts = (Profile, Images, Gpu, TaskSize, Toleration, Keys)
-    known = sorted({name for part in parts for name in part.model_fields})
-    close = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
+    found = str(item["loc"][-1])
+    known = sorted({name for part in parts for name in part.model_fields} - {found})
+    close = difflib.get_close_matches(found, known, n=1)
     return f"unknown key; did you mean {close[0]}" if close else "unknown key"

@@ -32,4 +32,5 @@ find_engine
 start=$SECONDS
 docker/build.sh
 echo "built in $((SECONDS - start)) s"
-"${PYTHON:-.venv/bin/python}" -m pytest tests/containers -m container -rs
+# The first test waits for the servers and most pipelines: minutes, on a busy machine many.
+"${PYTHON:-.venv/bin/python}" -m pytest tests/containers -m container -rs --durations=15 -o timeout=1800

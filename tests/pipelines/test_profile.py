@@ -113,6 +113,10 @@ def test_an_unknown_profile_lists_the_known_ones(tmp_path: Path) -> None:
         ({"images": {"prepare": "a"}}, "images.train: Field required"),
         ({"colour": "blue"}, "colour: unknown key; see k8s/README.md"),
         ({"paralelism": 3}, "paralelism: unknown key; did you mean parallelism"),
+        (
+            {"tasks": {"small": {"cpu": "1", "memory": "1G", "gpu": 1}}},
+            "tasks.small.gpu: unknown key; did you mean gpus",
+        ),
         ({"parallelism": 0}, "parallelism: Input should be greater than or equal to 1"),
         ({"tasks": {"small": {"cpu": "1", "memory": "1G"}}}, "evaluate, prepare, .* missing"),
         ({"gpu": None}, "evaluate, reconstruct, train ask for GPUs, and there is no section 'gpu'"),
