@@ -161,5 +161,7 @@ def _ranked(board: "Board") -> list[RankedRun]:
 
 
 def _known(runs: "list[tracking.FoundRun]") -> str:
-    names = sorted({name for run in runs for name in run.metrics if name.startswith(_SPLITS)})
+    # One part more in the name: of a baseline.
+    own = (name for run in runs for name in run.metrics if name.count("/") == 2)
+    names = sorted({name for name in own if name.startswith(_SPLITS)})
     return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "") if names else "none"
