@@ -208,6 +208,29 @@ def split_name(name: str) -> tuple[Path | None, str]:
     return (Path(file), last) if file.endswith(".py") else (None, name)
 
 
+def trained_as(contract: ModelContract, uri: str) -> ModelDefinition | None:
+    """Return what a network was made from, which says what it is to see of samples.
+
+    Returns
+    -------
+    None where its model is not known here and it sees samples as they are.
+
+    Raises
+    ------
+    ConfigError
+        It was trained on simulated gaps, and the code that lays them is not known.
+    """
+    if contract.name in names():
+        return _known[contract.name]
+    if contract.simulated_gaps:
+        raise ConfigError(
+            f"{uri}: {contract.name} was trained on gaps that its own code lays, and is to be "
+            "judged on such gaps; install the package that has it, or let evaluate run the file: "
+            f"--model path/to/file.py:{contract.name}"
+        )
+    return None
+
+
 def names() -> tuple[str, ...]:
     """Return the names of the known models, sorted, without aliases."""
     _load()

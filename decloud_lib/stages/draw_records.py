@@ -39,11 +39,14 @@ class DrawRecordsConfig(StageConfig):
         description="Network: a model folder, models:/NAME@ALIAS or models:/NAME/VERSION.",
     )
     model: str | None = Field(
-        default=None, description="Deterministic model to use instead of a network, by name."
+        default=None,
+        description="Model to use instead that needs no folder, by name: one without weights, or "
+        "residual with the weights of the package.",
     )
     outdir: str = Field(description="Folder of the pictures.")
-    model_output_key: str = Field(
-        default="s2_target", description="Key of the sample that the drawn output estimates."
+    model_output_key: str | None = Field(
+        default=None,
+        description="Key of the sample that the drawn output estimates; default: the first output.",
     )
     batch_size: int = Field(
         default=16, ge=1, description="Samples per step.", json_schema_extra={"flags": ["-bv"]}
@@ -65,7 +68,8 @@ class DrawRecordsResult:
 def draw_records(config: DrawRecordsConfig) -> DrawRecordsResult:
     """Write PNG files `<records>_<i>_<key>.png` and `<records>_<i>_reconstructed.png`.
 
-    All pictures have the same fixed stretch, so they can be compared.
+    All pictures have the same fixed stretch, so they can be compared. A network that was trained on
+    simulated gaps is shown such gaps, the same ones as in `evaluate`.
 
     Raises
     ------
@@ -83,7 +87,7 @@ def draw_records(config: DrawRecordsConfig) -> DrawRecordsResult:
     wanted = dict.fromkeys(map(_folder_of, config.valid_records))
     sets = find_record_sets(tuple(wanted))
     with _model(config) as served:
-        target = config.model_output_key
+        target = config.model_output_key or served.contract.target_keys[0]
         if target not in served.contract.target_keys:
             raise ConfigError(
                 f"--model-output-key {target}: model {served.contract.name} gives "
@@ -102,7 +106,7 @@ def draw_records(config: DrawRecordsConfig) -> DrawRecordsResult:
         with local_records(sets) as records:
             for local in records:
                 chosen = _chosen(local, config.valid_records)
-                for name, pictures in _draw(chosen, served, config):
+                for name, pictures in _draw(chosen, served, target, config):
                     samples += 1
                     for key, picture in pictures.items():
                         uri = storage.join(config.outdir, f"{name}_{key}.png")
@@ -115,14 +119,19 @@ def draw_records(config: DrawRecordsConfig) -> DrawRecordsResult:
 
 
 def _draw(
-    records: "LocalRecords", served: "ServedModel", config: DrawRecordsConfig
+    records: "LocalRecords", served: "ServedModel", target: str, config: DrawRecordsConfig
 ) -> "Iterator[tuple[str, Mapping[str, Array]]]":
     """Yield the name of each sample, and its pictures by key."""
-    output = next(
-        item for item in served.contract.outputs if item.target_key == config.model_output_key
-    )
-    images = [item.key for item in served.contract.inputs if item.bands]
-    batches = records.batches(served.contract.input_keys, (output.target_key,), config.batch_size)
+    from decloud_lib.learning.feeding import Sight
+
+    contract = served.contract
+    output = next(item for item in contract.outputs if item.target_key == target)
+    images = [item.key for item in contract.inputs if item.bands]
+    known = registry.trained_as(contract, str(config.savedmodel))
+    simulate, extra = (known.simulate, known.simulation_keys) if known else (None, ())
+    held = [key for key in extra if key in records.source.schema.keys]
+    sight = Sight((*contract.input_keys, *held), (target,), simulate)
+    batches = sight.all(records, config.batch_size)
     limit = config.limit or records.samples
     steps = -(-min(limit, records.samples) // config.batch_size)
     number = 0

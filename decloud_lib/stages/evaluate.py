@@ -181,14 +181,8 @@ def _score(
         local_records(sets, skip_damaged=config.skip_damaged) as records,
     ):
         models = _load(config, folders, definitions, sets)
-        contract = models[NETWORK].contract
-        # What the network was trained to see; a network of others is unknown here.
-        known = registry.get(contract.name) if contract.name in registry.names() else None
-        if contract.simulated_gaps and known is None:
-            raise ConfigError(
-                f"{config.savedmodel}: {contract.name} was trained on gaps that its own code lays, "
-                f"and is to be scored on such gaps; give --model path/to/file.py:{contract.name}"
-            )
+        # What the network was trained to see.
+        known = registry.trained_as(models[NETWORK].contract, str(config.savedmodel))
         return [score_records(item, models, config.batch_size, known) for item in records]
 
 

@@ -261,7 +261,7 @@ def test_a_network_of_simulated_gaps_needs_the_code_that_lays_them(
     (folder / "model.json").write_text(json.dumps(contract))
     records = write_records(tmp_path / "valid", n=1)
     config = EvaluateConfig(test_records=(str(records),), savedmodel=str(folder))
-    with pytest.raises(ConfigError, match=r"MyModel .* give --model path/to/file.py:MyModel"):
+    with pytest.raises(ConfigError, match=r"MyModel .* --model path/to/file.py:MyModel"):
         evaluate(config)
 
 

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from decloud_lib.models.contract import read_contract
 from decloud_lib.samples.schema import SampleSchema
 from decloud_lib.samples.shards import Sample, write_shards
+from decloud_lib.stages.draw_records import DrawRecordsConfig, draw_records
 from decloud_lib.stages.evaluate import EvaluateConfig, evaluate
 from decloud_lib.stages.train import TrainConfig, train
 from tests.unit.models.five_dates import five_dates
@@ -71,3 +73,19 @@ def test_residual_is_trained_and_scored_on_gaps(tmp_path: Path, mlflow_store: st
     with (tmp_path / "scores/calibration.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["kind"] for row in rows} == {"share inside", "absolute error"}
+
+    drawn = draw_records(
+        DrawRecordsConfig(
+            valid_records=config.valid_records,
+            savedmodel=result.savedmodel,
+            outdir=str(tmp_path / "drawn"),
+        )
+    )
+    assert drawn.samples == 2
+    for number in range(2):
+        hidden, whole = (
+            np.all(np.asarray(Image.open(tmp_path / f"drawn/valid_{number}_{kind}.png")) == 0, -1)
+            for kind in ("s2_t", "target")
+        )
+        assert hidden.mean() > 0.1
+        assert not whole.any()
