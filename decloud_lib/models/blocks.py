@@ -1,10 +1,11 @@
 """Layers that the networks share."""
 
 from collections.abc import Sequence
-from itertools import accumulate
 
 import keras
 from keras import KerasTensor, ops
+
+from decloud_lib.models.joined import Joined, PartwiseConv
 
 
 class SharedLayers:
@@ -39,14 +40,6 @@ class SharedLayers:
             )
         return self._layers[name]
 
-    def joined_conv(self, name: str, filters: int, kernel: int) -> keras.layers.Layer:
-        """Return a linear convolution of tensors joined on channels, each (N, H, W, any)."""
-        if name not in self._layers:
-            self._layers[name] = JoinedConv(
-                filters, kernel, kernel_initializer=self._initialiser, name=name
-            )
-        return self._layers[name]
-
     def deconv(self, name: str, filters: int, stride: int = 2) -> keras.layers.Layer:
         """Return a transposed 3x3 convolution; (N, H, W, C) -> (N, H*stride, W*stride, filters)."""
         if name not in self._layers:
@@ -61,44 +54,27 @@ class SharedLayers:
             )
         return self._layers[name]
 
+    def joined_conv(self, name: str, filters: int, kernel: int, channels: int) -> Joined:
+        """Return a linear convolution of tensors that have `channels` channels in all."""
+        layer = PartwiseConv(
+            filters, kernel, channels, kernel_initializer=self._initialiser, name=name
+        )
+        return Joined(layer)
 
-class JoinedConv(keras.layers.Layer):  # type: ignore[misc]
-    """A convolution of several tensors that are joined on channels, without joining them.
+    def joined_deconv(self, name: str, filters: int, channels: int, stride: int = 2) -> Joined:
+        """Return a transposed 3x3 convolution of tensors that have `channels` channels in all.
 
-    The same weights and, but for rounding, the same result as a convolution of their concatenation:
-    it is linear, so each tensor has its part of the kernel and the results add up. At full size the
-    concatenation would be the largest tensor of a network.
-
-    Parameters
-    ----------
-    filters, kernel_size, kernel_initializer, name
-        As of `keras.layers.Conv2D`; the padding is "same".
-    """
-
-    def __init__(
-        self, filters: int, kernel_size: int, *, kernel_initializer: str, name: str
-    ) -> None:
-        super().__init__(name=name)
-        self._filters, self._size = filters, kernel_size
-        self._initialiser = kernel_initializer
-
-    def build(self, input_shape: Sequence[tuple[int | None, ...]]) -> None:
-        """Make kernel and bias for the channels of all tensors."""
-        self._channels = [shape[-1] or 0 for shape in input_shape]
-        shape = (self._size, self._size, sum(self._channels), self._filters)
-        self.kernel = self.add_weight(name="kernel", shape=shape, initializer=self._initialiser)
-        self.bias = self.add_weight(name="bias", shape=(self._filters,), initializer="zeros")
-
-    def call(self, parts: Sequence[KerasTensor]) -> KerasTensor:
-        """Return (N, H, W, filters) of tensors of (N, H, W, any)."""
-        cuts = list(accumulate(self._channels))[:-1]
-        # TensorFlow takes no empty list of cuts: networks with one image have one part.
-        kernels = ops.split(self.kernel, cuts, axis=2) if cuts else [self.kernel]
-        found = [
-            ops.conv(part, kernel, padding="same")
-            for part, kernel in zip(parts, kernels, strict=True)
-        ]
-        return sum(found[1:], found[0]) + self.bias
+        It is linear: what it gives in the end is still to be rectified.
+        """
+        layer = PartwiseConv(
+            filters,
+            3,
+            channels,
+            enlarges=stride,
+            kernel_initializer=self._initialiser,
+            name=name,
+        )
+        return Joined(layer)
 
 
 def residual_block(layers: SharedLayers, x: KerasTensor, name: str) -> KerasTensor:

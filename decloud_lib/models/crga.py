@@ -8,7 +8,7 @@ from functools import partial
 
 from decloud_lib.models.assemble import register_network
 from decloud_lib.models.blocks import SharedLayers
-from decloud_lib.models.dates import Features, Tensors, elevation, estimate, first_layers
+from decloud_lib.models.dates import Date, Tensors, elevation, estimate
 from decloud_lib.models.keys import DEM
 from decloud_lib.models.trunks import DAVID_STRIDE, UNET_STRIDE, david, unet
 
@@ -22,9 +22,9 @@ def os1(scaled: Tensors, *, radar: str = "s1_t", target: str = "s2_t") -> Tensor
     relief = elevation(layers, scaled)
     both, alone = (("conv1_s1s2_relu", "conv2_bn_relu"), ("conv1_s1_relu", "conv2_bn_relu"))
     dates = [
-        first_layers(layers, [scaled["s1_tm1"], scaled["s2_tm1"]], relief, both),
-        first_layers(layers, [scaled[radar]], relief, alone),
-        first_layers(layers, [scaled["s1_tp1"], scaled["s2_tp1"]], relief, both),
+        Date([scaled["s1_tm1"], scaled["s2_tm1"]], relief=relief, names=both),
+        Date([scaled[radar]], relief=relief, names=alone),
+        Date([scaled["s1_tp1"], scaled["s2_tp1"]], relief=relief, names=both),
     ]
     return dict(zip((target,), unet(layers, dates), strict=True))
 
@@ -37,16 +37,13 @@ def os1_all_bands(scaled: Tensors) -> Tensors:
     """
     layers = SharedLayers()
     relief = elevation(layers, scaled)
-    mix = layers.conv("conv2_20m_bn_relu", 128, 3)
 
-    def outer(date: str) -> Features:
-        images = [scaled[f"s1_{date}"], scaled[f"s2_{date}"]]
+    def outer(name: str) -> Date:
+        images = [scaled[f"s1_{name}"], scaled[f"s2_{name}"]]
         names = ("conv1_s1s2_relu", "conv2_bn_relu")
-        coarse = layers.conv("conv1_20m_relu", 64, 3)(scaled[f"s2_20m_{date}"])
-        found = first_layers(layers, images, [coarse, *relief], names)
-        return Features(found.full, mix(found.half))  # (N, H/2, W/2, 64 + 128 + 64 -> 128)
+        return Date(images, scaled[f"s2_20m_{name}"], relief, names, mixed=True)
 
-    middle = first_layers(layers, [scaled["s1_t"]], (), ("conv1_s1_relu", "conv2_bn_relu"))
+    middle = Date([scaled["s1_t"]], names=("conv1_s1_relu", "conv2_bn_relu"))
     estimates = unet(layers, [outer("tm1"), middle, outer("tp1")], with_20m=True)
     return dict(zip(("s2_t", "s2_20m_t"), estimates, strict=True))
 

@@ -4,7 +4,7 @@ from functools import partial
 
 from decloud_lib.models.assemble import register_network
 from decloud_lib.models.blocks import SharedLayers
-from decloud_lib.models.dates import Tensors, Trunk, elevation, first_layers
+from decloud_lib.models.dates import Date, Tensors, Trunk, elevation
 from decloud_lib.models.keys import DEM
 from decloud_lib.models.trunks import DAVID_STRIDE, UNET_STRIDE, david, unet
 
@@ -15,8 +15,7 @@ _S1_KEYS = tuple(f"s1_t{date}" for date in range(6))
 def from_optical(scaled: Tensors, *, trunk: Trunk, first: str) -> Tensors:
     """Build a network of six optical images; `first` is the name of its first layer."""
     layers = SharedLayers()
-    names = (first, "conv2_bn_relu")
-    dates = [first_layers(layers, [scaled[key]], (), names) for key in _S2_KEYS]
+    dates = [Date([scaled[key]], names=(first, "conv2_bn_relu")) for key in _S2_KEYS]
     return dict(zip(("s2_target",), trunk(layers, dates), strict=True))
 
 
@@ -40,7 +39,7 @@ def from_both(scaled: Tensors, *, trunk: Trunk, own_second: bool) -> Tensors:
     for sensor, keys in (("s2", _S2_KEYS), ("s1", _S1_KEYS)):
         second = f"conv2_{sensor}_relu" if own_second else "conv2_bn_relu"
         names = (f"conv1_{sensor}_relu", second)
-        dates += [first_layers(layers, [scaled[key]], beside, names) for key in keys]
+        dates += [Date([scaled[key]], relief=beside, names=names) for key in keys]
     return dict(zip(("s2_target",), trunk(layers, dates), strict=True))
 
 

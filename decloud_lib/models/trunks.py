@@ -6,11 +6,11 @@ transposed convolution drops its last row and column.
 
 from collections.abc import Sequence
 
-from keras import KerasTensor
+from keras import KerasTensor, ops
 
 from decloud_lib.bands import S2_10M_BANDS, S2_20M_STACK_BANDS
 from decloud_lib.models.blocks import SharedLayers, join
-from decloud_lib.models.dates import Features
+from decloud_lib.models.dates import Date, first_layers
 
 #: Total stride of each trunk, pixels at 10 m.
 UNET_STRIDE = 32
@@ -19,7 +19,7 @@ DAVID_STRIDE = 4
 
 def unet(
     layers: SharedLayers,
-    dates: Sequence[Features],
+    dates: Sequence[Date],
     *,
     with_20m: bool = False,
     skip_full: bool = True,
@@ -31,8 +31,8 @@ def unet(
     layers
         Of the network.
     dates
-        Features of each date, in the order in which their channels are joined; height and width
-        of the images are multiples of 32.
+        In the order in which their channels are joined; height and width of the images are
+        multiples of 32.
     with_20m
         Estimate the 20 m bands too.
     skip_full
@@ -42,27 +42,47 @@ def unet(
     -------
     The estimate at 10 m, (N, H, W, 4), then that at 20 m, (N, H/2, W/2, 6): reflectance, linear
     (may be negative).
+
+    Notes
+    -----
+    What a date gives to the decoder's large layers is summed up at once, before the next date is
+    looked at, so the memory hardly grows with their number.
     """
-    scales = [[date.half for date in dates]]
-    for number, filters in ((3, 256), (4, 512), (5, 512), (6, 512)):
-        conv = layers.conv(f"conv{number}_bn_relu", filters, 3, stride=2)
-        scales.append([conv(x) for x in scales[-1]])  # (N, H/4, W/4, 256) ... (N, H/32, W/32, 512)
-    x = join(scales.pop())  # (N, H/32, W/32, 512 * dates)
-    for number, filters in ((1, 512), (2, 512), (3, 256), (4, 128)):
-        x = layers.deconv(f"deconv{number}_bn_relu", filters)(x)
-        x = join([*scales.pop(), x])
-    fine = layers.deconv("deconv5_bn_relu", 64)(x)  # (N, H, W, 64)
-    seen = [date.full for date in dates] if skip_full else []
-    estimates = [layers.joined_conv("s2_estim", len(S2_10M_BANDS), 5)([*seen, fine])]
+    channels = sum(date.channels for date in dates) + 128
+    fines = [layers.joined_deconv("deconv5_bn_relu", 64, channels)]
     if with_20m:
-        coarse = layers.deconv("deconv5_20m_bn_relu", 64, stride=1)(x)  # (N, H/2, W/2, 64)
-        last = layers.conv("s2_20m_estim", len(S2_20M_STACK_BANDS), 3, activation=None)
-        estimates.append(last(coarse))
+        fines.append(layers.joined_deconv("deconv5_20m_bn_relu", 64, channels, stride=1))
+    half = layers.joined_deconv("deconv4_bn_relu", 128, 256 * len(dates) + 256)
+    seen = 64 * len(dates) if skip_full else 0
+    last = layers.joined_conv("s2_estim", len(S2_10M_BANDS), 5, seen + 64)
+    # Small enough to be kept: (N, H/8, W/8, 512) ... (N, H/32, W/32, 512) of each date.
+    scales: list[list[KerasTensor]] = [[], [], []]
+    for date in dates:
+        found = first_layers(layers, date, after=[each.total for each in (last, half, *fines)])
+        if skip_full:
+            last.add(found.full)
+        for fine in fines:
+            fine.add(found.half)
+        x = layers.conv("conv3_bn_relu", 256, 3, stride=2)(found.half)  # (N, H/4, W/4, 256)
+        half.add(x)
+        for number, scale in zip((4, 5, 6), scales, strict=True):
+            x = layers.conv(f"conv{number}_bn_relu", 512, 3, stride=2)(x)
+            scale.append(x)
+    x = join(scales.pop())  # (N, H/32, W/32, 512 * dates)
+    for number in (1, 2):
+        x = layers.deconv(f"deconv{number}_bn_relu", 512)(x)
+        x = join([*scales.pop(), x])
+    x = ops.relu(half.add(layers.deconv("deconv3_bn_relu", 256)(x)))  # (N, H/2, W/2, 128)
+    fine, *coarse = [ops.relu(each.add(x)) for each in fines]  # (N, H, W, 64)
+    estimates = [last.add(fine)]
+    if coarse:  # (N, H/2, W/2, 64)
+        at_20m = layers.conv("s2_20m_estim", len(S2_20M_STACK_BANDS), 3, activation=None)
+        estimates.append(at_20m(coarse[0]))
     return estimates
 
 
 def david(
-    layers: SharedLayers, dates: Sequence[Features], *, with_20m: bool = False
+    layers: SharedLayers, dates: Sequence[Date], *, with_20m: bool = False
 ) -> list[KerasTensor]:
     """Build a small network without skip connections; dates meet at a quarter of the size only.
 
@@ -75,9 +95,11 @@ def david(
     -------
     As `unet`, but never negative: the last layers are rectified.
     """
-    conv3 = layers.conv("conv3_bn_relu", 256, 3, stride=2)
-    x = join([conv3(date.half) for date in dates])  # (N, H/4, W/4, 256 * dates)
-    x = layers.deconv("deconv1_bn_relu", 128)(x)  # (N, H/2, W/2, 128)
+    half = layers.joined_deconv("deconv1_bn_relu", 128, 256 * len(dates))
+    for date in dates:
+        found = first_layers(layers, date, after=[half.total])
+        half.add(layers.conv("conv3_bn_relu", 256, 3, stride=2)(found.half))
+    x = ops.relu(half.total)  # (N, H/2, W/2, 128)
     fine = layers.deconv("deconv2_bn_relu", 64)(x)  # (N, H, W, 64)
     estimates = [layers.conv("s2_estim", len(S2_10M_BANDS), 5)(fine)]
     if with_20m:

@@ -1,8 +1,12 @@
-"""The published weights rely on TensorFlow's padding."""
+"""Convolutions: TensorFlow's padding, on which published weights rely; sums over parts."""
 
+import keras
 import numpy as np
+import pytest
 
+from decloud_lib.models import registry
 from decloud_lib.models.blocks import SharedLayers
+from decloud_lib.models.keys import kind_of
 
 
 def test_a_strided_convolution_pads_below_and_right_only() -> None:
@@ -34,15 +38,38 @@ def test_a_name_asked_twice_is_one_layer() -> None:
     assert layers.conv("c", 4, 3) is layers.conv("c", 4, 3)
 
 
-def test_a_convolution_of_joined_tensors_is_that_of_their_concatenation() -> None:
+@pytest.mark.parametrize(("kind", "stride"), [("conv", 1), ("deconv", 1), ("deconv", 2)])
+def test_a_sum_over_parts_is_the_convolution_of_their_concatenation(kind: str, stride: int) -> None:
     rng = np.random.default_rng(3)
-    parts = [rng.random((2, 9, 7, bands)).astype("float32") for bands in (3, 1, 5)]
-    joined = SharedLayers().joined_conv("last", 4, 5)
-    whole = SharedLayers().conv("last", 4, 5, activation=None)
-    assert joined(parts).shape == whole(np.concatenate(parts, axis=-1)).shape
+    inputs = [keras.Input((9, 7, bands)) for bands in (3, 1, 5)]
+    if kind == "conv":
+        joined = SharedLayers().joined_conv("last", 4, 5, channels=9)
+        whole = SharedLayers().conv("last", 4, 5, activation=None)
+    else:
+        joined = SharedLayers().joined_deconv("last", 4, channels=9, stride=stride)
+        whole = SharedLayers().deconv("last", 4, stride)
+        whole.activation = None
+    for part in inputs:
+        joined.add(part)
+    model = keras.Model(inputs, joined.total)
+    parts = [rng.random((2, *each.shape[1:])).astype("float32") for each in inputs]
+    assert model(parts).shape == whole(np.concatenate(parts, axis=-1)).shape
     weights = [rng.random(weight.shape).astype("float32") for weight in whole.get_weights()]
-    assert [weight.path for weight in joined.weights] == [weight.path for weight in whole.weights]
-    for layer in (joined, whole):
-        layer.set_weights(weights)
-    found, expected = joined(parts), whole(np.concatenate(parts, axis=-1))
+    assert [weight.path for weight in model.weights] == [weight.path for weight in whole.weights]
+    for each in (model, whole):
+        each.set_weights(weights)
+    found, expected = model(parts), whole(np.concatenate(parts, axis=-1))
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_one_date_is_computed_after_the_other() -> None:
+    tensorflow = pytest.importorskip("tensorflow")
+    model = registry.get("crga_os2_david").build(registry.ModelSpec())
+    specs = {
+        key: tensorflow.TensorSpec((1, 8 // kind_of(key).factor, 8 // kind_of(key).factor, bands))
+        for key, bands in ((key, model.input[key].shape[-1]) for key in model.input)
+    }
+    graph = tensorflow.function(model).get_concrete_function(specs).graph
+    waits = [node for node in graph.get_operations() if "/after" in node.name]
+    # The second and the third date, each for all that the one before gives to the decoder.
+    assert [[node.type for node in each.control_inputs] for each in waits] == [["AddV2"], ["AddV2"]]
