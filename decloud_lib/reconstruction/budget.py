@@ -100,8 +100,7 @@ def memory_of(
     load
         What runs at the same time.
     """
-    areas = map(tiling.read_window, tiling.windows(shape))
-    pixels = max(area.height * area.width for area in areas) / 1e6
+    pixels = tiling.largest_px(shape) / 1e6
     entry, more = _entry(contract)
     kind = "numpy" if contract.name in CONTRACTS else "tensorflow"
     # The first pass of a fit is made by all readers at once.

@@ -62,22 +62,28 @@ class Tiling:
 
     def computed_px(self, shape: tuple[int, int]) -> int:
         """Return how many pixels are computed for an extent; some of them several times."""
-        rows, cols = self.windows((shape[0], 1)), self.windows((1, shape[1]))
-        height = sum(self.read_window(window).height for window in rows)
-        return height * sum(self.read_window(window).width for window in cols)
+        rows, cols = self._axes(shape)
+        return sum(area.height for area in rows) * sum(area.width for area in cols)
+
+    def largest_px(self, shape: tuple[int, int]) -> int:
+        """Return how many pixels the largest window has that is read."""
+        rows, cols = self._axes(shape)
+        return max(area.height for area in rows) * max(area.width for area in cols)
 
     def decoded_px(self, shape: tuple[int, int]) -> int:
         """Return how many pixels of the files are decoded for an extent: whole blocks, each time.
 
         It is what counts where hardly anything is computed.
         """
-        rows, cols = self.windows((shape[0], 1)), self.windows((1, shape[1]))
-        height = sum(
-            _blocks_px(area.row, area.height, shape[0]) for area in map(self.read_window, rows)
-        )
-        return height * sum(
-            _blocks_px(area.col, area.width, shape[1]) for area in map(self.read_window, cols)
-        )
+        rows, cols = self._axes(shape)
+        height = sum(_blocks_px(area.row, area.height, shape[0]) for area in rows)
+        return height * sum(_blocks_px(area.col, area.width, shape[1]) for area in cols)
+
+    def _axes(self, shape: tuple[int, int]) -> tuple[list[Window], list[Window]]:
+        """Return what is read of the first column of an extent, and of its first row."""
+        ends = self.windows((shape[0], 1)), self.windows((1, shape[1]))
+        rows, cols = ([self.read_window(window) for window in axis] for axis in ends)
+        return rows, cols
 
     def read_window(self, window: Window) -> Window:
         """Return what the network needs to see for one window."""
