@@ -23,7 +23,25 @@ from decloud_lib.reconstruction.served import BUILT
 from tests.unit.reconstruction.scenes import contract_of
 
 TILE = (10980, 10980)
-SMALL = ("crga_os2_david", "gapfilling_fitted", "crga_os2_gapfilling")
+SMALL = (
+    "crga_os2_david",
+    "crga_os2_david_all_bands",
+    "monthly_synthesis_6_s2_images_david",
+    "monthly_synthesis_6_s2s1_images_david",
+    "gapfilling_fitted",
+    "crga_os2_gapfilling",
+)
+UNETS = (
+    "crga_os1_unet",
+    "crga_os1_unet_all_bands",
+    "crga_os1_unet_impostor",
+    "crga_os2_unet",
+    "crga_os2_unet_all_bands",
+    "meraner_unet",
+    "meraner_unet_all_bands",
+    "monthly_synthesis_6_s2_images",
+    "monthly_synthesis_6_s2s1_images",
+)
 
 
 @cache
@@ -37,7 +55,7 @@ def contract_named(name: str) -> ModelContract:
     ("name", "limit_gb", "most"),
     [
         *((name, 2.0, 1.3) for name in SMALL),
-        ("crga_os2_unet", 4.0, 1.6),
+        *((name, 4.0, 1.6) for name in UNETS),
         ("residual", 2.0, 1.3),
         ("residual", 3.0, 1.2),
     ],
