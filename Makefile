@@ -14,7 +14,7 @@ help: ## show this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 $(READY): requirements/all.lock pyproject.toml
-	@echo "Making the virtual environment $(VENV): about 2.5 GB, some 3 minutes without a word, once."
+	@echo "Making the virtual environment $(VENV): about 3.3 GB, 3 minutes or more without a word, once."
 	@$$(command -v $(PYTHON) || command -v python3) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/all.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index -e . && touch $@
