@@ -33,7 +33,7 @@ _SLACK = 1.02
 #: Copies of a window that a reader holds while it composes dates, beside what it gives.
 _COMPOSING = 2
 _UNCOUNTED = 1.05
-_WORKING_MB = {"numpy": 75.0, "tensorflow": 100.0}
+_WORKING_MB = {"numpy": 80.0, "tensorflow": 100.0}
 """What libraries keep while they work, beyond what is counted."""
 _WEIGHTS = 2.0
 """How often weights count, chosen like the working memory so that no peak that was seen passes the
@@ -116,8 +116,11 @@ def memory_of(
     read = (load.batch_size + load.readers - 1) + load.batch_size + (load.batch_size + 1)
     waiting = read * sum(inputs) + (load.batch_size + 1) * given + load.readers * composing
     waiting *= pixels
+    rasters = 2 if scales else 1
+    if tiling.overlap_px or tiling.window_px % BLOCK_PX:
+        waiting += _unwritten_mb(shape[1], rasters)
     if tiling.overlap_px:
-        waiting += _mixing_mb(pixels, tiling.overlap_px, shape[1], 2 if scales else 1)
+        waiting += _mixing_mb(pixels, tiling.overlap_px, shape[1], rasters)
     return Memory(
         process=table()["processes"][kind] + _WORKING_MB[kind] + _WEIGHTS * entry["weights_mb"],
         forward=at_once * more * _forward_mb(entry["windows"], pixels),
@@ -198,16 +201,19 @@ def _forward_mb(windows: list[tuple[float, float]], pixels: float) -> float:
     return max(high + slope * (pixels - many), low)
 
 
+def _unwritten_mb(width: int, rasters: int) -> float:
+    """Return what blocks take that are not whole yet: about one row of them, of each raster."""
+    return rasters * BLOCK_PX * 2 * len(S2_10M_BANDS) * (width + LARGEST_PX) / 1e6
+
+
 def _mixing_mb(pixels: float, overlap_px: int, width: int, rasters: int) -> float:
     """Return what windows that overlap take until they are mixed and written.
 
-    Of each raster sums and weights along the rows above and below, and blocks that are not whole
-    yet: about one row of them. And one window of 10^6 pixels while it is mixed.
+    Of each raster sums and weights along the rows above and below. And one window of 10^6 pixels
+    while it is mixed.
     """
-    bands = len(S2_10M_BANDS)
-    sums = 2 * (2 * overlap_px) * 4 * (bands + 1) * width
-    blocks = BLOCK_PX * 2 * bands * (width + LARGEST_PX)
-    return rasters * (sums + blocks) / 1e6 + 4 * 4 * (bands + 1) * pixels
+    planes = len(S2_10M_BANDS) + 1
+    return rasters * 2 * (2 * overlap_px) * 4 * planes * width / 1e6 + 4 * 4 * planes * pixels
 
 
 def _bytes(item: ModelInput, *, mosaic: bool) -> float:

@@ -230,7 +230,7 @@ def _mixed(writer: Writer, raster: OutputRaster, grid: Grid, how: Rendering) -> 
     """Return what mixes windows where they overlap; the writer itself where they do not."""
     overlap = how.tiling.overlap_px // raster.factor
     if not overlap:
-        return writer
+        return WholeBlocks(writer, grid.shape)
     nodata = raster.profile.nodata
     assert nodata is not None
     return Blended(WholeBlocks(writer, grid.shape), grid.shape, overlap, nodata)

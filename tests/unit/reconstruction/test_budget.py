@@ -111,6 +111,15 @@ def test_memory_grows_with_all_that_happens_at_once() -> None:
     assert memory_of(contract, small, (256, 256), Load()) == base, "whatever the size of the image"
 
 
+def test_windows_that_cut_blocks_keep_a_row_of_them() -> None:
+    contract = contract_of("s1_t", "s2_t", stride=4, reach_px=10, name="crga_os2_david")
+    tiling = make_tiling(contract, 260, None)
+    narrow, wide = (
+        memory_of(contract, tiling, (512, width), Load()).waiting for width in (5200, 52000)
+    )
+    assert wide - narrow == pytest.approx(256 * 4 * 2 * (52000 - 5200) / 1e6)
+
+
 def test_wide_images_with_windows_that_overlap_keep_little_more() -> None:
     contract = contract_named("residual")
     tiling, _ = tiling_of(contract, 512, None, "required")
