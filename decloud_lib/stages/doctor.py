@@ -163,9 +163,11 @@ def _gpus(wanted: int) -> str:
     from decloud_lib.models import devices
 
     found = devices.gpus("mirrored")
-    if found < max(wanted, 1):
+    if not found and not wanted:
+        raise ConfigError("TensorFlow sees none: networks run on the CPU")
+    if found < wanted:
         raise ConfigError(
-            f"TensorFlow sees {found} GPUs, expected {max(wanted, 1)}: use the GPU image, ask for "
+            f"TensorFlow sees {found} GPUs, expected {wanted}: use the GPU image, ask for "
             "them in the profile, and check the driver and the device plugin of the node"
         )
     return str(found)
