@@ -38,9 +38,9 @@ class Images:
     """What the pictures are made of."""
 
     reconstruction: str
-    """URI of the image of the chosen date."""
+    """URI of the image of the chosen date, by the network that was trained."""
     series: tuple[str, ...]
-    """URIs of the images of the dates around it."""
+    """URIs of the images of that date and those around it, by the network of the package."""
     truth: Path
     """Folder of cloud-free images; need not be there."""
 
@@ -77,14 +77,18 @@ def draw_gallery(
         Panel(cloudy, _picture(product, window)),
         *_neighbour(covers, chosen, window, after=True),
         _radar_panel(s1_dir, product, window),
-        Panel(f"reconstruction: {_day(product)}", rebuilt),
+        Panel(f"new network: {_day(product)}", rebuilt),
+        *(
+            Panel(f"residual: {_day(product)}", _read(uri, window))
+            for uri in images.series
+            if _product_of(uri) == product.name
+        ),
     ]
     truth = images.truth / f"{product.name}_truth.tif"
     if truth.exists():
-        with open_image(str(truth)) as reader:
-            panels.append(Panel(f"truth: {_day(product)}", read_true_colour(reader, window)))
+        panels.append(Panel(f"truth: {_day(product)}", _read(str(truth), window)))
     before_after = out / "before_after.png"
-    draw_panels(panels, before_after)
+    draw_panels(panels, before_after, columns=4)
     return Gallery(before_after, _draw_series(out, covers, images.series, window))
 
 
@@ -103,16 +107,13 @@ def _draw_series(
     out: Path, covers: Sequence[Cover], series: Sequence[str], window: Window
 ) -> Path | None:
     by_name = {cover.product.name: cover for cover in covers}
-    rebuilt = {
-        by_name[storage.name_of(uri).removesuffix("_reconstructed.tif")]: uri for uri in series
-    }
+    rebuilt = {by_name[_product_of(uri)]: uri for uri in series}
     in_order = sorted(rebuilt.items(), key=lambda item: item[0].product.acquired)
     inputs, outputs = [], []
     for cover, uri in in_order[:_SERIES_DATES]:
         label = f"{_day(cover.product)}, {cover.cloud_percent:.0f} % cloud"
         inputs.append(Panel(label, _picture(cover.product, window)))
-        with open_image(uri) as reader:
-            outputs.append(Panel("reconstruction", read_true_colour(reader, window)))
+        outputs.append(Panel("residual", _read(uri, window)))
     if not inputs:
         return None
     path = out / "series.png"
@@ -120,8 +121,16 @@ def _draw_series(
     return path
 
 
+def _product_of(uri: str) -> str:
+    return storage.name_of(uri).removesuffix("_reconstructed.tif")
+
+
 def _picture(product: PreparedS2, window: Window) -> Picture:
-    with open_image(product.stack_10m) as reader:
+    return _read(product.stack_10m, window)
+
+
+def _read(uri: str, window: Window) -> Picture:
+    with open_image(uri) as reader:
         return read_true_colour(reader, window)
 
 

@@ -100,13 +100,15 @@ def _figures(
     figures = [
         Figure(
             "Before and after",
-            "The cloudy date, its nearest clear dates, the radar image, the reconstruction, "
-            f"{truth}. True colour at full resolution.",
+            "The cloudy date, its nearest clear dates, the radar image, what the new network makes "
+            "of it and what residual does, whose weights come with the package (trained beforehand "
+            f"on other synthetic places and on a real series), {truth}. True colour at full "
+            "resolution.",
             gallery.before_after.read_bytes(),
         )
     ]
     if gallery.series is not None:
-        caption = "Dates around it, each rebuilt with the same network."
+        caption = "Dates around it, each rebuilt with residual."
         figures.append(Figure("A short time series", caption, gallery.series.read_bytes()))
     losses = {name: points for name, points in curves.items() if name.endswith("/loss")}
     if losses:
