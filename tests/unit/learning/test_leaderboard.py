@@ -69,7 +69,7 @@ def test_settings_that_differ_tell_runs_apart() -> None:
         "learning_rate 0.001",
         "",
     ]
-    assert "<td>learning_rate 0.003, lr_schedule cosine</td>" in board_page([board], "Board")
+    assert ">learning_rate 0.003, lr_schedule cosine</td>" in board_page([board], "Board")
 
 
 def test_the_parent_of_a_sweep_is_no_competitor() -> None:
