@@ -227,7 +227,7 @@ def _placed(raster: OutputRaster, grid: Grid, writer: RasterWriter) -> Written:
 
 
 def _mixed(writer: Writer, raster: OutputRaster, grid: Grid, how: Rendering) -> Writer:
-    """Return what mixes windows where they overlap; the writer itself where they do not."""
+    """Return what mixes windows where they overlap; it hands on whole blocks in any case."""
     overlap = how.tiling.overlap_px // raster.factor
     if not overlap:
         return WholeBlocks(writer, grid.shape)
