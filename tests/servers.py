@@ -25,6 +25,18 @@ ON_CI = bool(os.environ.get("CI"))
 _MOTO = """
 import os, sys, threading
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+from moto.s3.responses import S3Response
+
+# moto looks whether an object is there and then writes it: two threads could both find none.
+lock = threading.RLock()
+def one_at_a_time(method):
+    def locked(*arguments, **options):
+        with lock:
+            return method(*arguments, **options)
+    return locked
+for name in ("put_object", "_key_response_post"):
+    setattr(S3Response, name, one_at_a_time(getattr(S3Response, name)))
+
 server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
 server.start()
 print("port", server.get_host_and_port()[1], flush=True)
