@@ -107,12 +107,13 @@ class Evidence:
 
     def _page(self) -> str:
         found = self.contest.scores
-        shown = {self._title: self.check_rows()}
+        shown = {"Rules": self.check_rows()}
         if self.contest.verdict.gains:
             gains = f"What it gains, {self.ring.policy.metric}; positive is better"
             shown[gains] = self._gain_rows()
+        shown |= tables.means(summarise(found), self._n)
         shown["By class"] = tables.class_rows(found)
-        return tables.html_page(summarise(found), self._n, shown)
+        return tables.html_page(self._title, shown)
 
     def _markdown(self) -> str:
         parts = [f"**{self._title}**", tables.markdown_rows(self.check_rows())]

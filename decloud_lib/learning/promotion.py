@@ -181,6 +181,8 @@ def _beats_baseline(policy: Policy, gains: Sequence[Gain]) -> Check:
 
 def _shown(policy: Policy, gain: Gain, needed: str) -> str:
     found, unit = gain.difference, _UNITS.get(policy.metric, "")
+    if not found.n:
+        return "no sample has a score of both"
     return (
         f"{policy.metric} {found.mean:+.4g}{unit}, {policy.confidence:.0%} interval "
         f"{found.low:+.4g} to {found.high:+.4g}, on {found.n} samples; needed {needed}"

@@ -6,8 +6,10 @@ import logging
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 #: Fields of a manifest that say nothing about the samples.
 _NOT_CONTENT = {"created", "code_version", "schema_version", "skipped"}
+_END_BYTES, _READERS = 4, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +43,14 @@ class RecordSet:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over the manifest of the sampling; over names and sizes where there is none."""
-        content: Any = sorted((storage.name_of(entry.uri), entry.size) for entry in self.entries)
-        if self.made_by is not None:
+        """SHA-256 over the manifest of the sampling.
+
+        Where there is none, over name, size and end of each file, which is the checksum of its last
+        record: records of as many samples have the same names and sizes whatever they hold.
+        """
+        if self.made_by is None:
+            content: Any = _ends(self.entries)
+        else:
             content = self.made_by.model_dump(mode="json", exclude=_NOT_CONTENT)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -214,3 +222,17 @@ def _find(uri: str, name: str) -> RecordSet:
         )
     made_by = manifest.read(storage.join(uri, manifest.NAME))
     return RecordSet(uri, name, SampleSchema.read(uri), entries, made_by)
+
+
+@lru_cache(maxsize=16)
+def _ends(entries: tuple[storage.Entry, ...]) -> list[tuple[str, int, str]]:
+    """Return name, size and last bytes of each record file."""
+    files = [entry for entry in entries if entry.uri.endswith(".records")]
+
+    def end(entry: storage.Entry) -> tuple[str, int, str]:
+        start = max(entry.size - _END_BYTES, 0)
+        last = storage.read_range(entry.uri, start, entry.size) if entry.size else b""
+        return storage.name_of(entry.uri), entry.size, last.hex()
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        return sorted(pool.map(end, files))

@@ -3,6 +3,7 @@
 import csv
 import html
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -24,6 +25,7 @@ _SHOWN = (
 )
 _COMPARED = ("psnr_db", "mae", "rmse", "ssim", "sam_deg")
 _INTERVAL = ("n", "mean", "low", "high")
+_NUMBER = re.compile(r"|[+-]?(\d[\d.]*(e[+-]?\d+)?|nan|inf)%?")
 
 Rows = list[tuple[str, ...]]
 """The first row names the columns."""
@@ -123,30 +125,45 @@ def markdown_table(scores: Mapping[str, Mapping[str, float]], n: int) -> str:
 
 
 def markdown_rows(rows: Rows) -> str:
-    """Return rows as a table of Markdown, the first column to the left."""
+    """Return rows as a table of Markdown, texts to the left and numbers to the right."""
     heads, *lines = rows
     body = "".join("| " + " | ".join(line) + " |\n" for line in lines)
-    return "| " + " | ".join(heads) + " |\n|---|" + "---:|" * (len(heads) - 1) + f"\n{body}"
+    rule = "".join("---:|" if number else "---|" for number in _number_columns(rows))
+    return "| " + " | ".join(heads) + f" |\n|{rule}\n{body}"
 
 
-def html_page(scores: Mapping[str, Mapping[str, float]], n: int, tables: Mapping[str, Rows]) -> str:
-    """Return a page with one line per model, and further tables under their headings."""
+def _number_columns(rows: Rows) -> list[bool]:
+    """Say of each column whether all of its cells are numbers, shares or empty."""
+    columns = zip(*rows[1:], strict=True)
+    return [all(_NUMBER.fullmatch(cell) for cell in column) for column in columns]
+
+
+def means(scores: Mapping[str, Mapping[str, float]], n: int) -> dict[str, Rows]:
+    """Return the table of means, one line per model, under its heading."""
+    return {f"Means over {n} images": _summary_rows(scores)}
+
+
+def html_page(title: str, tables: Mapping[str, Rows]) -> str:
+    """Return a page of tables under their headings; those without lines are left out."""
     style = (
         "body{font:15px/1.4 sans-serif;margin:2em}table{border-collapse:collapse;margin:1em 0}"
-        "td,th{padding:.2em .8em;text-align:right;border-bottom:1px solid #ddd}"
-        "caption{text-align:left;font-weight:bold;padding:.4em 0}"
+        "td,th{padding:.2em .8em;text-align:left;border-bottom:1px solid #ddd}.n{text-align:right}"
+        "caption{text-align:left;font-weight:bold;padding:.4em 0}h1{font-size:1.3em}"
     )
-    shown = {f"Means over {n} images": _summary_rows(scores), **tables}
-    body = "".join(_html_table(caption, rows) for caption, rows in shown.items() if len(rows) > 1)
-    return f"<!doctype html><meta charset='utf-8'><title>Scores</title><style>{style}</style>{body}"
+    body = "".join(_html_table(caption, rows) for caption, rows in tables.items() if len(rows) > 1)
+    head = f"<!doctype html><meta charset='utf-8'><title>{html.escape(title)}</title>"
+    return f"{head}<style>{style}</style><h1>{html.escape(title)}</h1>{body}"
 
 
 def _html_table(caption: str, rows: Rows) -> str:
+    numbers = _number_columns(rows)
+
     def line(cells: Sequence[str], tag: str) -> Iterator[str]:
         yield "<tr>"
         for place, cell in enumerate(cells):
             kind = "th" if place == 0 else tag
-            yield f"<{kind}>{html.escape(cell)}</{kind}>"
+            side = " class=n" if numbers[place] else ""
+            yield f"<{kind}{side}>{html.escape(cell)}</{kind}>"
         yield "</tr>"
 
     head, *body = rows

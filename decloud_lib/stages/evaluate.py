@@ -254,7 +254,7 @@ def _tables(found: "list[ImageScores]") -> dict[str, str]:
         "comparison.csv": tables.as_csv(comparison),
         "calibration.csv": tables.as_csv(calibration),
         "scores.md": tables.markdown_table(scores, n),
-        "scores.html": tables.html_page(scores, n, shown),
+        "scores.html": tables.html_page("Scores", tables.means(scores, n) | shown),
     }
 
 

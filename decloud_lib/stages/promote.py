@@ -10,6 +10,7 @@ from decloud_lib import fingerprint, manifest, storage, tracking
 from decloud_lib.config import StageConfig
 from decloud_lib.errors import ConfigError, ModelFolderError
 from decloud_lib.stages.card import write_card
+from decloud_lib.stages.rollback import ROLLED_BACK_TAG
 
 if TYPE_CHECKING:
     from decloud_lib.learning.contest import Contest, Ring
@@ -196,6 +197,7 @@ def _settle(version: tracking.Version) -> None:
     if before.isdecimal():
         tracking.point_alias(tracking.find_version(version.name, int(before)), FORMER)
     tracking.drop_alias(version, CHALLENGER)
+    tracking.drop_tag(version, ROLLED_BACK_TAG)
 
 
 def _record(

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from decloud_lib import tracking
 from decloud_lib.config import StageConfig
-from decloud_lib.errors import ConfigError
+from decloud_lib.errors import ConfigError, ModelFolderError
 
 logger = logging.getLogger(__name__)
 
@@ -63,14 +63,21 @@ def rollback(config: RollbackConfig) -> RollbackResult:
     target = tracking.find_version(config.name, config.to_version or _before(current, config))
     if target.number == current.number:
         raise ConfigError(f"{target.uri} is the version in use already")
-    with tracking.model_folder(target.uri):
-        logger.info("%s is complete and unchanged", target.uri)
+    try:
+        with tracking.model_folder(target.uri):
+            logger.info("%s is complete and unchanged", target.uri)
+    except ModelFolderError as error:
+        raise ModelFolderError(
+            f"{error}; --to-version goes back to another one (MLflow lists the versions of "
+            f"{config.name})"
+        ) from error
     if not tracking.claim_alias(target, config.alias, current):
         raise ConfigError(
             f"another process moved {config.alias} of {config.name} meanwhile; look which version "
             f"is in use now, and decide again"
         )
     tracking.drop_alias(target, FORMER)
+    tracking.drop_tag(target, ROLLED_BACK_TAG)
     tracking.set_tags(current, {ROLLED_BACK_TAG: datetime.now(UTC).isoformat(timespec="seconds")})
     logger.info("%s is in use, in the place of version %d", target.uri, current.number)
     return RollbackResult(target.uri, target.number, current.number)

@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 _REGISTERED, _OF_RUN = "models:/", "runs:/"
 _LOGGED = "m-"
+_GONE = "MLflow knows it, but its files are gone from the artifact store; use another version"
 
 
 def is_tracked(uri: str) -> bool:
@@ -37,7 +38,12 @@ def check_model(uri: str) -> str:
         As `model_folder`, but nothing is said of the files.
     """
     if is_tracked(uri):
-        return _resolve(uri)[0]
+        source, _ = _resolve(uri)
+        with calling():
+            found = connect().artifacts.list_artifacts(artifact_uri=source)
+        if not found:
+            raise ModelFolderError(f"{uri}: {_GONE}")
+        return source
     if not storage.exists(uri):
         raise ModelFolderError(f"{uri}: no model folder there; check the path")
     return uri
@@ -126,6 +132,9 @@ def _download(uri: str, source: str, parent: str) -> Path:
 
     with calling():
         local = Path(connect().artifacts.download_artifacts(source, dst_path=parent))
+        # What is gone is downloaded as an empty folder.
+        if not any(local.iterdir()):
+            raise ModelFolderError(f"{uri}: {_GONE}")
         flavours = Model.load(str(local)).flavors
     artifacts = flavours.get("python_function", {}).get("artifacts", {})
     if ARTIFACT not in artifacts:

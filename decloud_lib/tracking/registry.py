@@ -116,6 +116,13 @@ def set_tags(version: Version, tags: Mapping[str, str]) -> None:
                 mlflow.set_model_version_tag(version.name, str(version.number), key, value)
 
 
+def drop_tag(version: Version, key: str) -> None:
+    """Remove a label of a version, where it has it."""
+    if key in find_version(version.name, version.number).tags:
+        with calling():
+            client().delete_model_version_tag(version.name, str(version.number), key)
+
+
 def describe(version: Version, text: str) -> None:
     """Set the description of a version, Markdown, which MLflow shows on its page."""
     with calling():

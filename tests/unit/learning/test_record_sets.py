@@ -108,6 +108,18 @@ def test_the_fingerprint_follows_the_content(tmp_path: Path) -> None:
     assert first == again != other
 
 
+def test_other_samples_of_the_same_sizes_have_another_fingerprint(
+    bucket: str, tmp_path: Path
+) -> None:
+    folders = [write_records(tmp_path / str(seed), n=7, seed=seed) for seed in (1, 2)]
+    names = [{file.name: file.stat().st_size for file in folder.iterdir()} for folder in folders]
+    assert names[0] == names[1]
+    first, other = (find_record_sets([str(folder)])[0].fingerprint for folder in folders)
+    assert first != other
+    storage.upload_folder(folders[0], storage.join(bucket, "there"))
+    assert find_record_sets([storage.join(bucket, "there")])[0].fingerprint == first
+
+
 def test_the_experiment_is_named_after_data_set_and_layout(tmp_path: Path) -> None:
     (train,) = find_record_sets([str(write_records(tmp_path / "spring/train", n=1))])
     assert naming.data_name(train) == naming.experiment_of(train) == "spring"
