@@ -37,8 +37,8 @@ def defined(scene: Scene) -> Array:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    """One cell of the grid."""
-    scene = Scene(str(tmp_path_factory.mktemp("small")), (150, 202))
+    """One cell of the grid, so small that all of it is looked at."""
+    scene = Scene(str(tmp_path_factory.mktemp("small")), (100, 122))
     add_dates(scene)
     return scene
 
