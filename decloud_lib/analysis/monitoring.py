@@ -81,7 +81,7 @@ def compare_features(
     Parameters
     ----------
     profile
-        Of the training.
+        Of the training; all samples of the same dates count as one independent item.
     products
         What was served; each counts as one independent item, however many pixels it has.
     threshold
@@ -97,7 +97,8 @@ def compare_features(
             continue
         expected, actual = merge_bins(np.array(trained.counts), np.array(served.counts))
         index = population_stability(expected, actual)
-        chance = chance_level(len(expected), profile.items, len(parts))
+        independent = profile.moments or profile.items
+        chance = chance_level(len(expected), independent, len(parts))
         moved = index > max(threshold, chance)
         found.append(Drift(name, index, chance, moved, trained, served))
     return sorted(found, key=lambda item: (not item.moved, -item.index, item.feature))
@@ -125,6 +126,7 @@ def drift_part(drifts: Sequence[Drift], threshold: float) -> Part:
         f"joined. Moved: above {threshold:g} and above what chance makes of so few images. Means "
         "are those of the bins: percent, days, hours, stored values.",
         marked=tuple(number for number, item in enumerate(drifts) if item.moved),
+        alarming=True,
     )
     caption = (
         "Grey: trained on. Line: served; red where it has moved. Density, each with its own height."

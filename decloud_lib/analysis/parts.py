@@ -28,6 +28,8 @@ class Table:
     """What the columns mean."""
     marked: tuple[int, ...] = ()
     """Rows that are pointed out."""
+    alarming: bool = False
+    """They are so because something is wrong with them; else, because they are the best."""
 
     def csv(self) -> str:
         """Return the table as CSV with a line of names; numbers in full."""

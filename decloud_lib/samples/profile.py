@@ -66,6 +66,9 @@ class Profile(BaseModel):
     schema_version: int = 1
     items: int
     """Samples that were looked at."""
+    moments: int = 0
+    """Of how many different sets of dates they are; 0: not known. Samples of the same dates have
+    the same gaps and clouds."""
     features: dict[str, Histogram]
     """`values/<key>/<band>`, `nodata_percent/<key>`, `cloud_percent/<date>`, `days/<date>`,
     `hours/<date>`."""
@@ -74,12 +77,15 @@ class Profile(BaseModel):
 def profile_of(items: Iterable[Mapping[str, Array]]) -> Profile:
     """Return the profile of samples, each as arrays by key."""
     features: dict[str, Histogram] = {}
-    count = 0
+    moments: list[tuple[float, ...]] = []
     for arrays in items:
-        count += 1
+        times = _times(arrays)
+        moments.append(tuple(times[key] for key in sorted(times)))
         for name, found in features_of(arrays).items():
             features[name] = features[name] + found if name in features else found
-    return Profile(items=count, features=dict(sorted(features.items())))
+    return Profile(
+        items=len(moments), moments=len(set(moments)), features=dict(sorted(features.items()))
+    )
 
 
 def features_of(arrays: Mapping[str, Array]) -> dict[str, Histogram]:
@@ -122,7 +128,7 @@ def _image_features(arrays: Mapping[str, Array]) -> Iterator[tuple[str, Histogra
 
 
 def _time_features(arrays: Mapping[str, Array]) -> Iterator[tuple[str, Histogram]]:
-    times = {key: float(np.mean(value)) for key, value in arrays.items() if "_timestamp_" in key}
+    times = _times(arrays)
     optical = {_date(key): time for key, time in times.items() if key.startswith("s2_")}
     radar = {_date(key): time for key, time in times.items() if key.startswith("s1_")}
     reference = optical.get("t", optical.get("target"))
@@ -134,6 +140,10 @@ def _time_features(arrays: Mapping[str, Array]) -> Iterator[tuple[str, Histogram
         if date in optical:
             hours = abs(time - optical[date]) / _HOUR_S
             yield f"hours/s1_{date}", Histogram.of(np.array([hours]), _HOURS)
+
+
+def _times(arrays: Mapping[str, Array]) -> dict[str, float]:
+    return {key: float(np.mean(value)) for key, value in arrays.items() if "_timestamp_" in key}
 
 
 def _date(key: str) -> str:

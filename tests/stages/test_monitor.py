@@ -159,6 +159,13 @@ def test_inputs_that_have_moved_raise_an_alarm_that_retraining_understands(
     report = json.loads((tmp_path / "monitor" / "monitor.json").read_text())
     assert RetrainConfig.model_fields["monitoring"].default is None
     assert (report["drift"], report["reason"]) == (True, result.reason)
+    # Two hundred samples of two sets of dates prove no more than two.
+    profile = Profile.model_validate_json((model / NAME).read_text())
+    (model / NAME).write_text(profile.model_copy(update={"moments": 2}).model_dump_json())
+    unsure = monitor(config.model_copy(update={"out": str(tmp_path / "unsure")}))
+    assert not unsure.drift
+    assert unsure.features[name] == result.features[name]
+    (model / NAME).write_text(profile.model_dump_json())
     few = config.model_copy(update={"min_products": 50})
     assert monitor(few).reason.startswith("only 40 dates of 50 that are needed (values/s2_tm1")
 
