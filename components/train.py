@@ -122,7 +122,7 @@ def train(
     all_metrics
         Follow SSIM and SAM too.
     previews
-        Pictures after each epoch.
+        Pictures before the first epoch and after each.
     early_stopping
         Stop when the monitored value no longer falls.
     strategy

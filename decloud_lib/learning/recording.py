@@ -41,7 +41,7 @@ class Recorder(Watch):
         self._draw_thumbnail: Callable[[], Array] | None = None
 
     def add_preview(self, trainer: "Trainer", target_key: str) -> None:
-        """Draw the first samples of the first validation set after each epoch."""
+        """Draw the first samples of the first validation set, at the begin and after each epoch."""
         name, samples = next(iter(self._data.valid.items()))
         inputs, targets = next(iter(samples.unbatch().batch(MAX_SAMPLES).as_numpy_iterator()))
 
@@ -60,7 +60,10 @@ class Recorder(Watch):
         )
 
     def on_step(self, epoch: int, step: int) -> None:
-        """Begin and end the profile."""
+        """Draw what the network makes before its first batch; begin and end the profile."""
+        if epoch == step == 0:
+            # MLflow opens its slider at 0.
+            self._show(0)
         if self._profiled is None or self._board is None:
             return
         first, last = self._profiled
@@ -80,11 +83,7 @@ class Recorder(Watch):
             self._board.scalars("train", report.train, epoch)
             for name, scores in report.valid.items():
                 self._board.scalars(name, scores, epoch)
-        for draw in self._previews:
-            name, image = draw()
-            self._run.log_image(image, key=f"previews/{name}", step=epoch)
-            if self._board:
-                self._board.image(name, "previews", image, epoch)
+        self._show(epoch)
         if self._board:
             self._board.publish()
 
@@ -92,3 +91,10 @@ class Recorder(Watch):
         """Keep the thumbnail."""
         if self._draw_thumbnail is not None:
             self._run.set_thumbnail(self._draw_thumbnail())
+
+    def _show(self, epoch: int) -> None:
+        for draw in self._previews:
+            name, image = draw()
+            self._run.log_image(image, key=f"previews/{name}", step=epoch)
+            if self._board:
+                self._board.image(name, "previews", image, epoch)

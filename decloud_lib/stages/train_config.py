@@ -139,7 +139,8 @@ class TrainConfig(StageConfig):
         default=False, description="Follow SSIM and the spectral angle too; takes more time."
     )
     previews: bool = Field(
-        default=False, description="Pictures of some validation samples after each epoch."
+        default=False,
+        description="Pictures of some validation samples before the first epoch and after each.",
     )
     early_stopping: bool = Field(
         default=False, description="Stop after 10 epochs without a gain of 1e-4 in save_best_ref."

@@ -81,7 +81,8 @@ def test_a_training_leaves_a_model_a_run_and_curves(records: Path, mlflow_store:
     logged = client.get_logged_model(run.outputs.model_outputs[0].model_id)
     assert logged.name == "crga_os2_david"
     images = [item.path for item in client.list_artifacts(result.run_id, "images")]
-    assert sum(path.endswith(".png") for path in images) == 2
+    steps = [path.split("+step+")[1][0] for path in sorted(images) if path.endswith(".png")]
+    assert steps == ["0", "1", "2"]  # before the first epoch, and after each
     assert len(list((records / "boards").rglob("events.out.tfevents.*"))) == 2
     # The same work is not done again.
     assert train(wanted) == result
