@@ -11,9 +11,9 @@ from decloud_lib.types import Array
 if TYPE_CHECKING:
     from decloud_lib.learning.record_sets import LocalRecords
 
-#: Files and samples of each that are looked at: enough for histograms, a small part of an epoch.
+#: Files and samples that are looked at: enough for histograms, a small part of an epoch.
 _FILES = 20
-_SAMPLES_PER_FILE = 10
+_SAMPLES = 200
 #: What samples may hold beside the images, and a reconstruction knows too.
 _ABOUT = ("s2_timestamp_", "s1_timestamp_", "s2_cld10m_")
 
@@ -38,7 +38,8 @@ def _samples(records: "LocalRecords", keys: tuple[str, ...]) -> Iterator[Mapping
 
     step = max(1, len(records.files) // _FILES)
     chosen: tuple[Path, ...] = records.files[::step][:_FILES]
+    of_each = _SAMPLES // len(chosen)
     for path in chosen:
-        found = read_dataset((path,), records.source.schema, keys, (), 1).take(_SAMPLES_PER_FILE)
+        found = read_dataset((path,), records.source.schema, keys, (), 1).take(of_each)
         for inputs, _ in found.as_numpy_iterator():
             yield inputs

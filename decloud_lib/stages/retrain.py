@@ -161,6 +161,8 @@ class RetrainConfig(StageConfig):
     def _together(self) -> Self:
         if self.runner == "kfp" and self.host is None:
             raise ValueError("--runner kfp: give --host, the address of Kubeflow Pipelines")
+        if len(self.props) != 2 or min(self.props) <= 0:
+            raise ValueError(f"--props {self.props}: expected two shares above 0")
         if self.runner != "local":
             self._check_places()
         if self.package is not None and self.profile is not None:
@@ -339,15 +341,16 @@ def take_fingerprint(config: RetrainConfig) -> Fingerprint:
     Raises
     ------
     ProductError
-        No product that can be used.
+        No optical product that can be used.
     """
     with uncollected():
         discovery = discover(config.products)
         chosen = select(discovery.found, tiles=config.tiles, start=config.start, end=config.end)
         data = origins.data_part(discovery, chosen, config.products)
-    if not data.items:
+    if not any(item.family == "s2" and item.problem is None for item in chosen):
         raise ProductError(
-            f"{config.products}: no product that can be used; `decloud list-products` says why"
+            f"{config.products}: no Sentinel-2 product that can be used, of these tiles and days; "
+            "`decloud list-products` says why"
         )
     logger.info("retrain: %d products below %s", len(data.items), config.products)
     settings = config.model_dump(mode="json")

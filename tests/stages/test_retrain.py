@@ -2,6 +2,7 @@
 
 import json
 import os
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -79,8 +80,9 @@ def test_nothing_changed_nothing_to_do(config: RetrainConfig, tmp_path: Path) ->
 def test_products_that_differ_are_named(
     change: str, told: str, config: RetrainConfig, tmp_path: Path
 ) -> None:
-    register(config, tmp_path, "champion")
     products = tmp_path / "products"
+    deliver(products, f"{S2.replace('0503', '0513')}/MTD.xml")
+    register(config, tmp_path, "champion")
     if change == "added":
         deliver(products, f"{S2.replace('0503', '0508')}/MTD.xml")
     elif change == "removed":
@@ -185,8 +187,12 @@ def test_a_drift_is_a_reason_too(config: RetrainConfig, tmp_path: Path) -> None:
 
 def test_a_place_without_products_is_refused(config: RetrainConfig, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ProductError, match="no product that can be used"):
+    with pytest.raises(ProductError, match="no Sentinel-2 product that can be used"):
         plan_retraining(config.model_copy(update={"products": str(tmp_path / "empty")}))
+    # An elevation has no date, so it is always among the chosen.
+    deliver(tmp_path / "products", "DEM/T31TCJ.tif", "heights")
+    with pytest.raises(ProductError, match="of these tiles and days"):
+        plan_retraining(config.model_copy(update={"start": date(2090, 1, 1)}))
 
 
 @pytest.mark.parametrize(
@@ -211,6 +217,8 @@ def test_settings_that_do_not_fit_each_other_are_refused(config: RetrainConfig) 
     values = config.model_dump(exclude={"overwrite"})
     with pytest.raises(SettingsError, match="give --host"):
         RetrainConfig(**values | {"runner": "kfp"})
+    with pytest.raises(SettingsError, match="expected two shares above 0"):
+        RetrainConfig(**values | {"props": (0.5,)})
     with pytest.raises(SettingsError, match=r"does not lie below .*S2_PREPARE"):
         RetrainConfig(**values | {"check_product": "elsewhere/PRODUCT"})
 
