@@ -11,7 +11,7 @@ from decloud_lib import manifest, storage, tracking
 from decloud_lib.config import JsonObject, StageConfig
 from decloud_lib.errors import ConfigError, SettingsError
 from decloud_lib.learning import naming
-from decloud_lib.learning.record_sets import find_record_sets
+from decloud_lib.learning.record_sets import RecordSet, find_record_sets
 from decloud_lib.learning.sweep import Space, name_of_point
 from decloud_lib.stages.train_config import TrainConfig
 
@@ -149,12 +149,20 @@ def _plan(config: SweepPlanConfig, parent_run_id: str) -> SweepPlan:
             if settings.get(field):
                 settings[field] = storage.join(str(settings[field]), name)
         settings |= {"experiment": experiment, "parent_run_id": parent_run_id or None}
+        if "training_record" not in varied and "model" in settings:
+            settings.setdefault("run_name", _run_name(str(settings["model"]), first, varied))
         if config.pipeline_run:
             settings["pipeline_run"] = config.pipeline_run
         _check(settings, varied)
         scores = None if config.scores is None else storage.join(config.scores, name)
         points.append(SweepPoint(name, varied, settings, scores))
     return SweepPlan(parent_run_id, experiment, tuple(points))
+
+
+def _run_name(model: str, records: RecordSet, varied: dict[str, Any]) -> str:
+    """Return a name as other trainings have, and what makes it differ from those beside it."""
+    told = (f"{key}={value}" for key, value in varied.items() if key != "model")
+    return " ".join([naming.run_name(model.rpartition(":")[2], records), *told])
 
 
 def _first(config: SweepPlanConfig, drawn: list[dict[str, Any]], field: str) -> Any:

@@ -40,6 +40,10 @@ def test_points_have_folders_of_their_own_below_one_parent(
         assert point.settings["out_savedmodel"] == str(tmp_path / "models" / point.name)
         assert point.settings["parent_run_id"] == plan.parent_run_id
         assert point.settings["experiment"] == "spring"
+    names = [point.settings["run_name"] for point in plan.points]
+    assert len(set(names)) == 4
+    assert names[0].startswith(f"{plan.points[0].varied['model']} ")
+    assert names[0].endswith(f" width={plan.points[0].varied['width']}")
     # The same name goes on below the same run, and a point keeps its name.
     more = sweep_plan(config(settings, space={"model": ["b", "c"], "width": [16]}))
     assert more.parent_run_id == plan.parent_run_id
