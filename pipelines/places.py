@@ -50,7 +50,7 @@ def check_tracking() -> None:
     """
     if not tracking.tracking_uri().startswith("http"):
         raise ConfigError(
-            f"MLflow is {tracking.tracking_uri()}, a file that tasks in containers do not see; "
+            f"MLflow is {tracking.place()}, a file that tasks in containers do not see; "
             "start `mlflow server`, and set MLFLOW_TRACKING_URI to its address"
         )
 

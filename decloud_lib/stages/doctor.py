@@ -174,7 +174,7 @@ def _gpus(wanted: int) -> str:
 
 
 def _mlflow() -> str:
-    uri = tracking.tracking_uri()
+    uri = tracking.place()
     if tracking.vanishes():
         raise ConfigError(
             f"MLFLOW_TRACKING_URI is not set in this pod: runs would go to {uri} and vanish with "
@@ -185,10 +185,10 @@ def _mlflow() -> str:
 
 def _bucket(uri: str) -> str:
     """List, write, read back and delete; nothing is left behind."""
+    storage.check_bucket(uri)
     place = uri if storage.is_s3(uri) else _existing(uri)
     probe = storage.join(place, f"doctor-{uuid.uuid4().hex}")
     content = probe.encode()
-    storage.check_bucket(place)
     storage.check_region(place)
     storage.list_children(place)
     try:

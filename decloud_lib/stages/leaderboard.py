@@ -119,14 +119,14 @@ def leaderboard(config: LeaderboardConfig) -> LeaderboardResult:
     runs = tracking.search_runs(config.experiments)
     if not runs:
         raise ConfigError(
-            f"MLflow at {tracking.tracking_uri()} holds no runs; train first, or check "
+            f"MLflow at {tracking.place()} holds no runs; train first, or check "
             "MLFLOW_TRACKING_URI (a database may lie in another folder than this one)"
         )
     boards = make_boards(runs, config.score, config.part, config.limit)
     if not boards:
         wanted = f"{config.part or 'test or validation set'}/{config.score}"
         raise ConfigError(
-            f"none of {len(runs)} runs in MLflow at {tracking.tracking_uri()} has a score "
+            f"none of {len(runs)} runs in MLflow at {tracking.place()} has a score "
             f"{wanted}; they have {_known(runs)}"
         )
     html = board_page(boards, "Leaderboard")

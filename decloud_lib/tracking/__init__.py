@@ -26,7 +26,7 @@ from decloud_lib.tracking.runs import (
     reopen_run,
 )
 from decloud_lib.tracking.search import FoundRun, search_runs
-from decloud_lib.tracking.server import TrackingError, reach, tracking_uri, vanishes
+from decloud_lib.tracking.server import TrackingError, place, reach, tracking_uri, vanishes
 
 __all__ = [
     "THUMBNAIL",
@@ -50,6 +50,7 @@ __all__ = [
     "model_folder",
     "open_run",
     "origin_tags",
+    "place",
     "point_alias",
     "reach",
     "read_text",

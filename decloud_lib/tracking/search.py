@@ -1,5 +1,6 @@
 """Runs of MLflow, many of them with one question."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -7,7 +8,7 @@ from typing import Any
 
 from decloud_lib.garbage import uncollected
 from decloud_lib.tracking.runs import THUMBNAIL
-from decloud_lib.tracking.server import TrackingError, calling, client, tracking_uri
+from decloud_lib.tracking.server import TrackingError, calling, client, place, tracking_uri
 
 #: As many as MLflow gives at once.
 _PAGE = 1000
@@ -58,7 +59,7 @@ def search_runs(experiments: Sequence[str] = (), where: str = "") -> list[FoundR
         known = {item.name: item.experiment_id for item in _pages(mlflow.search_experiments)}
         if missing := [name for name in experiments if name not in known]:
             raise TrackingError(
-                f"MLflow at {tracking_uri()}: no experiment {missing[0]!r}; "
+                f"MLflow at {place()}: no experiment {missing[0]!r}; "
                 f"known: {', '.join(sorted(known)) or 'none'}"
             )
         names = {known[name]: name for name in experiments or known}
@@ -79,7 +80,8 @@ def _pages(search: Any, **arguments: Any) -> list[Any]:
 
 def _found(run: Any, experiment: str) -> FoundRun:
     info = run.info
-    end, uri = info.end_time, tracking_uri()
+    # Browsers ask for a name and a password themselves.
+    end, uri = info.end_time, re.sub(r"://[^/@]*@", "://", tracking_uri())
     page = f"{uri.rstrip('/')}/#/experiments/{info.experiment_id}/runs/{info.run_id}"
     return FoundRun(
         run_id=info.run_id,

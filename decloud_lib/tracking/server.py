@@ -7,6 +7,7 @@ and its minutes of retries are switched off.
 
 import logging
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,7 @@ from decloud_lib.garbage import uncollected
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 _SQLITE = "sqlite:///"
+_PASSWORD = re.compile(r"(://[^/@:]*:)[^/@]+@")
 _LOG_LEVELS = {
     "alembic": logging.WARNING,
     "mlflow": logging.WARNING,
@@ -45,6 +47,11 @@ class TrackingError(DecloudError):
 def tracking_uri() -> str:
     """Return where MLflow is."""
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+
+
+def place() -> str:
+    """Return where MLflow is, for people: without the password of a database or server."""
+    return _PASSWORD.sub(r"\1***@", tracking_uri())
 
 
 def vanishes() -> bool:
@@ -82,8 +89,8 @@ def connect() -> Any:
     if "://" not in uri and not uri.startswith("databricks"):
         # MLflow would take it for a folder.
         raise TrackingError(
-            f"MLflow at {uri}: expected the address of a server, http://host:port, or a database "
-            "such as sqlite:///mlflow.db; check MLFLOW_TRACKING_URI"
+            f"MLflow at {place()}: expected the address of a server, http://host:port, or a "
+            "database such as sqlite:///mlflow.db; check MLFLOW_TRACKING_URI"
         )
     if uri.startswith("http"):
         _check_reachable(uri)
@@ -102,16 +109,22 @@ def _check_reachable(uri: str) -> None:
         reason = getattr(error, "reason", error)
         otherwise = "" if _in_pod() else f", or unset it to track in {DEFAULT_URI}"
         raise TrackingError(
-            f"MLflow at {uri} cannot be reached ({reason}); check MLFLOW_TRACKING_URI and the "
+            f"MLflow at {place()} cannot be reached ({reason}); check MLFLOW_TRACKING_URI and the "
             f"server{otherwise}"
         ) from error
 
 
 def client() -> Any:
     """Return a client of MLflow."""
-    with uncollected():
-        # Imports more of MLflow, by the kind of store.
-        return connect().MlflowClient()
+    try:
+        with uncollected():
+            # Imports more of MLflow, by the kind of store.
+            return connect().MlflowClient()
+    except ModuleNotFoundError as error:
+        raise TrackingError(
+            f"MLflow at {place()}: the Python package {error.name} is not installed here; set "
+            "MLFLOW_TRACKING_URI to the address of a server, http://host:port, or install it"
+        ) from error
 
 
 def artifact_location() -> str | None:
@@ -156,4 +169,4 @@ def _explained(error: Exception) -> TrackingError:
             "check the name (models:/NAME@ALIAS, models:/NAME/VERSION or runs:/RUN_ID) and "
             "MLFLOW_TRACKING_URI"
         )
-    return TrackingError(f"MLflow at {tracking_uri()}: {said}; {action}")
+    return TrackingError(f"MLflow at {place()}: {said}; {action}")

@@ -156,6 +156,18 @@ def test_an_mlflow_that_does_not_answer_is_told(monkeypatch, uri):
     assert "check MLFLOW_TRACKING_URI" in told(mlflow=True)
 
 
+def test_a_password_is_not_shown(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://someone:secret@127.0.0.1:1/runs")
+
+    found = told(mlflow=True)
+    assert "MLflow at postgresql://someone:***@127.0.0.1:1/runs: " in found
+    assert "secret" not in found
+
+
+def test_an_address_in_the_web_is_no_place_to_write():
+    assert "can be read, not written" in told(bucket="http://example.org/data")
+
+
 @pytest.mark.parametrize(
     ("model", "says"),
     [
