@@ -242,6 +242,8 @@ class Course:
         self._look_at_clock()
         before, rules = self._progress, self._rules
         train = self._trainer.scores()
+        if not rules.schedule.is_constant:
+            train["learning_rate"] = self._trainer.rate
         valid = {name: self._trainer.evaluate(item) for name, item in self._data.valid.items()}
         report = _report(before, rules, self._data, train, valid)
         if report.progress.best_epoch == report.progress.epoch and rules.keep_best:

@@ -31,6 +31,9 @@ class TrainRecord(BaseModel):
 
     run_id: str
     epochs: int
+    """Epochs done."""
+    kept_epoch: int = 0
+    """After which the weights were those in the folder; 0: before the first."""
     metrics: dict[str, float]
     """By MLflow name, of the weights in the folder."""
 
@@ -73,7 +76,8 @@ def publish(
         checksums.seal_folder(folder)
         signing.sign_folder(folder)
         inputs, outputs = signature(to.contract)
-        run.log_model(folder, to.definition.name, inputs, outputs, requirements())
+        name, needed = to.definition.name, requirements()
+        run.log_model(folder, name, inputs, outputs, needed, record.kept_epoch)
         storage.delete_prefix(to.uri)
         names = sorted(
             (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()),

@@ -102,6 +102,11 @@ class Trainer:
         return self._how.learning_rate * (self.devices if self._how.scale_rate else 1)
 
     @property
+    def rate(self) -> float:
+        """Learning rate of the last batch."""
+        return float(self._optimiser.learning_rate.numpy())
+
+    @property
     def model(self) -> keras.Model:
         """The network in float32, as it is exported."""
         if not self._how.mixed_precision:

@@ -114,7 +114,13 @@ def _finish(
     run.log_metrics(naming.headlines(progress.metrics), step=0)
     if job.folder is not None:
         to = Destination(job.folder, job.definition, job.contract, job.planned)
-        record = TrainRecord(run_id=run.run_id, epochs=progress.epoch, metrics=progress.metrics)
+        best = progress.best_epoch if job.config.save_best else 0
+        record = TrainRecord(
+            run_id=run.run_id,
+            epochs=progress.epoch,
+            kept_epoch=best or progress.epoch,
+            metrics=progress.metrics,
+        )
         publish(trainer.model, to, record, run, training_profile(records, job.contract))
         run.set_tags({"savedmodel": job.folder})
     return TrainResult(run.run_id, job.folder, progress.epoch, progress.metrics)

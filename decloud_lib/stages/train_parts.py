@@ -303,7 +303,7 @@ def open_run(job: Job, run_id: str | None) -> AbstractContextManager[tracking.Ru
         run_id=run_id if run_id and tracking.has_run(run_id) else None,
         tags=tags,
         watch_system=True,
-        first=(naming.VALID_HEADLINE,) if validation else (),
+        first=(naming.VALID_HEADLINE,) if validation and config.epochs else (),
     )
 
 

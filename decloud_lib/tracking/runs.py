@@ -126,6 +126,7 @@ class Run:
         inputs: Tensors,
         outputs: Tensors,
         requirements: Sequence[str],
+        step: int,
     ) -> str:
         """Record a model folder as a logged model that MLflow can serve.
 
@@ -140,6 +141,8 @@ class Run:
         requirements
             What serving it needs, as for pip. Given, because finding it out would take MLflow
             half a minute and an import in another process.
+        step
+            MLflow shows the numbers that the run recorded at this step on the model's page.
 
         Returns
         -------
@@ -165,6 +168,7 @@ class Run:
                 signature=ModelSignature(*schemas),
                 pip_requirements=[f"mlflow=={version('mlflow')}", *requirements],
                 tags={DIGEST_TAG: checksums.folder_digest(folder)},
+                step=step,
             )
         return str(info.model_id)
 

@@ -47,7 +47,7 @@ def register(config: RetrainConfig, folder: Path, alias: str, **tags: str) -> Wo
     model.mkdir()
     (model / "model.json").write_text("network")
     with tracking.open_run("tests", name=alias) as run:
-        run.log_model(model, "net", TENSORS, TENSORS, ["numpy==2.0"])
+        run.log_model(model, "net", TENSORS, TENSORS, ["numpy==2.0"], 0)
     tracking.register(run.run_id, config.name, alias, {**made_from.tags(listing), **tags})
     return Work(config, plan_retraining(config), listing)
 

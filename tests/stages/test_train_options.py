@@ -86,6 +86,15 @@ def run_of(result: dict) -> object:
     return mlflow.MlflowClient().get_run(result["run_id"])
 
 
+def scores_of_model(result: dict) -> dict[str, float]:
+    """Return what MLflow shows on the page of the exported model, but for the machine's load."""
+    import mlflow
+
+    (output,) = run_of(result).outputs.model_outputs
+    shown = mlflow.MlflowClient().get_logged_model(output.model_id).metrics
+    return {item.key: item.value for item in shown if not item.key.startswith("system/")}
+
+
 def artifacts(result: dict, folder: str) -> list[str]:
     import mlflow
 
@@ -175,6 +184,18 @@ def test_the_same_again_gives_the_same_weights(training: Training, words: str) -
     np.testing.assert_array_equal(first_weights(training, words), first_weights(training, words))
 
 
+def test_the_curve_of_a_changing_learning_rate_is_kept(training: Training) -> None:
+    import mlflow
+
+    words = "--lr_schedule step --lr_step_epochs 2 --lr_step_factor 0.1"
+    result, name = training(words, export="", e=3), "train/train/learning_rate"
+    curve = mlflow.MlflowClient().get_metric_history(result["run_id"], name)
+    assert [(point.step, point.value) for point in curve] == [
+        (step, pytest.approx(rate)) for step, rate in ((1, 0.01), (2, 0.01), (3, 0.001))
+    ]
+    assert name not in training("", export="")["metrics"]
+
+
 def test_a_network_without_elevation(training: Training) -> None:
     keys = [
         read_contract(Path(training(words, e=0, export=name)["savedmodel"])).input_keys
@@ -253,6 +274,7 @@ def test_the_best_epoch_is_exported(training: Training) -> None:
     values = [point.value for point in curve]
     assert progress.best_epoch == 1 + int(np.argmax(values))
     assert result["metrics"]["valid/valid/psnr_db"] == pytest.approx(max(values), rel=1e-6)
+    assert scores_of_model(result) == pytest.approx(result["metrics"])
     # They are kept with the state, so a training that never ends can be exported too.
     killed = training(f"--save_best --load_ckpt_dir {training.folder}/ckpt", e=0, export="killed")
     np.testing.assert_allclose(training.weights(killed), training.weights(result), atol=1e-6)

@@ -23,7 +23,7 @@ def record_model(folder: Path, text: str = "network") -> str:
     folder.mkdir()
     (folder / "model.json").write_text(text)
     with tracking.open_run("tests", name="run") as run:
-        run.log_model(folder, "net", SIGNATURE, {"s2_estim": SIGNATURE["s2_t"]}, ["numpy==2.0"])
+        run.log_model(folder, "net", SIGNATURE, {"s2_estim": SIGNATURE["s2_t"]}, ["numpy==2.0"], 0)
     return run.run_id
 
 
