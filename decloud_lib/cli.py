@@ -59,8 +59,11 @@ def configure_logging(level: str = "info") -> None:
 
 
 def task_environment() -> dict[str, str]:
-    """Return the variables that a task in a container needs: where the bucket and MLflow are."""
-    prefixes = ("AWS_", "MLFLOW_", "DECLOUD_")
+    """Return the variables that a task in a container needs: where the bucket and MLflow are.
+
+    And how GDAL talks to such a server; not where GDAL's files are on this machine.
+    """
+    prefixes = ("AWS_", "MLFLOW_", "DECLOUD_", "CPL_VSIL_", "GDAL_DISABLE_READDIR", "GDAL_HTTP_")
     return {name: value for name, value in os.environ.items() if name.startswith(prefixes)}
 
 

@@ -118,8 +118,10 @@ def _of_answer(uri: str, server: str, error: ClientError) -> StorageError:
         todo = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what they may do there"
         return StorageError(f"{message}; {todo}")
     if code in _ELSEWHERE:
+        headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        region = headers.get("x-amz-bucket-region", "the bucket's region")
         message = f"{uri}: the bucket belongs to another region ({code})"
-        return StorageError(f"{message}; set AWS_REGION to the bucket's region")
+        return StorageError(f"{message}; set AWS_REGION to {region}")
     said = error.response.get("Error", {}).get("Message", "")
     text = f"{uri}: the S3 server at {server} answered {code or 'an error'} ({said or error})"
     busy = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500

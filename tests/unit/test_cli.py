@@ -289,6 +289,18 @@ def test_help_shows_type_default_unit_and_example() -> None:
     assert "decloud boil --eggs a" in shown
 
 
+def test_tasks_in_containers_get_what_leads_to_the_servers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = {"AWS_REGION": "eu-west-3", "GDAL_HTTP_MULTIRANGE": "SERIAL", "GDAL_DATA": "/usr/gdal"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    found = cli.task_environment()
+    assert (found["AWS_REGION"], found["GDAL_HTTP_MULTIRANGE"]) == ("eu-west-3", "SERIAL")
+    assert "GDAL_DATA" not in found
+    assert "PATH" not in found
+
+
 def test_no_arguments_show_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 0
     shown = capsys.readouterr().out

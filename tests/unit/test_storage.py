@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from decloud_lib import storage
 from decloud_lib.demo.server import S3Server, serve_folder
 from decloud_lib.errors import AlreadyExistsError, StorageError
+from decloud_lib.storage.failures import s3_errors
 from tests import servers
 
 ODD_NAMES = (
@@ -756,3 +758,15 @@ def test_ceph(ceph_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / "missing").mkdir()
     test_a_missing_bucket_is_named(ceph_bucket, tmp_path / "missing")
     check_refused(ceph_bucket, monkeypatch, tmp_path)
+
+
+def test_the_region_of_a_bucket_is_named_where_the_server_tells_it() -> None:
+    answer = {
+        "Error": {"Code": "PermanentRedirect"},
+        "ResponseMetadata": {"HTTPHeaders": {"x-amz-bucket-region": "eu-west-3"}},
+    }
+    with (
+        pytest.raises(StorageError, match=r"another region.*; set AWS_REGION to eu-west-3"),
+        s3_errors("s3://far/x", "server"),
+    ):
+        raise ClientError(answer, "ListObjectsV2")
