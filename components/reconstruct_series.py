@@ -28,6 +28,7 @@ def reconstruct_series(
     memory_limit: float = 4.0,
     keep_clear: bool = False,
     feather_px: int = 16,
+    recheck_clouds: bool = True,
     quality: bool = False,
     statistics: Optional[str] = None,
     maxgap: float = 72.0,
@@ -86,6 +87,8 @@ def reconstruct_series(
         Keep the observed pixels where the date is clear.
     feather_px
         Width of the transition, 10 m pixels.
+    recheck_clouds
+        Count what is far too bright in the blue beside the dates around as cloud too.
     quality
         Write an image too that says where each pixel comes from.
     statistics
@@ -148,6 +151,7 @@ def reconstruct_series(
             memory_limit=memory_limit,
             keep_clear=keep_clear,
             feather_px=feather_px,
+            recheck_clouds=recheck_clouds,
             quality=quality,
             statistics=statistics,
             maxgap=maxgap,

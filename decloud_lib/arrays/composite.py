@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike
 
+from decloud_lib.arrays.masks import box_share
 from decloud_lib.errors import ShapeError
 from decloud_lib.types import Array
 
@@ -137,12 +138,5 @@ def clear_weight(clear: Array, feather_px: int) -> Array:
     """
     if feather_px == 0:
         return clear.astype(np.float32)
-    share = np.pad(clear, feather_px, mode="edge").astype(np.float64)
-    side = 2 * feather_px + 1
-    for axis in (0, 1):
-        running = np.cumsum(share, axis=axis)
-        running = np.insert(running, 0, 0.0, axis=axis)
-        size = clear.shape[axis]
-        ends = np.take(running, np.arange(side, side + size), axis=axis)
-        share = (ends - np.take(running, np.arange(size), axis=axis)) / side
-    return (np.clip(2 * share - 1, 0, 1) * clear).astype(np.float32)
+    share = box_share(clear, feather_px)
+    return np.asarray(np.clip(2 * share - 1, 0, 1) * clear, dtype=np.float32)

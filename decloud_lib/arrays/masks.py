@@ -115,6 +115,29 @@ def close_mask(mask: Array, radius_px: int) -> Array:
     return erode_mask(grow(mask, radius_px), radius_px)
 
 
+def box_share(mask: Array, radius_px: int) -> Array:
+    """Return the share of set pixels in a box of side 2 * radius_px + 1 around each pixel.
+
+    Parameters
+    ----------
+    mask : (H, W) bool
+        Beyond the border counts what the outermost pixels are.
+    radius_px
+        Pixels, 0 or more.
+
+    Returns
+    -------
+    (H, W) float64, 0..1
+    """
+    share = np.pad(mask, radius_px, mode="edge").astype(np.float64)
+    side = 2 * radius_px + 1
+    for axis, size in enumerate(mask.shape):
+        running = np.insert(np.cumsum(share, axis=axis), 0, 0.0, axis=axis)
+        ends = np.take(running, np.arange(side, side + size), axis=axis)
+        share = (ends - np.take(running, np.arange(size), axis=axis)) / side
+    return share
+
+
 def scl_table(classes: frozenset[int]) -> Array:
     """Return the table that turns ESA's scene classification into the bits of Theia's cloud mask.
 

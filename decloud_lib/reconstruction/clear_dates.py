@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from decloud_lib import bands
-from decloud_lib.arrays.composite import UNFILLED, FirstUsable, Layer
+from decloud_lib.arrays.composite import FirstUsable, Layer
 from decloud_lib.reconstruction.readers import Image, ReaderPool
 from decloud_lib.reconstruction.sources import Optical
 from decloud_lib.types import Array, Window
@@ -41,7 +41,8 @@ class ClearDates:
         Returns
         -------
         `s2_<side>1` and `s2_<side>2`, no data where there is no such date; `s1_<side>1`, radar of
-        the nearest one, 0 where there is none; `s2_timestamp_<side>1`, any where there is none.
+        the nearest one, 0 where there is none; `s2_timestamp_<side>1` and `2`, any where there is
+        none.
         """
         nearest = FirstUsable(window.shape, {"s2": _S2, "s1": _S1})
         second = FirstUsable(window.shape, {"s2": _S2})
@@ -57,14 +58,17 @@ class ClearDates:
             second.add(number, {"s2": pixels}, usable & ~nearest.open)
             if (usable & nearest.open).any():
                 nearest.add(number, {"s2": pixels, "s1": _radar(pool, date, window)}, usable)
-        times = np.array([date.optical.time_ms for date in self.dates] or [0], np.int64)
-        chosen = np.where(nearest.chosen == UNFILLED, 0, nearest.chosen)
         return {
             f"s2_{self.side}1": nearest.pixels["s2"],
             f"s2_{self.side}2": second.pixels["s2"],
             f"s1_{self.side}1": nearest.pixels["s1"],
-            f"s2_timestamp_{self.side}1": times[chosen][:, :, np.newaxis],
+            f"s2_timestamp_{self.side}1": self._times(nearest.chosen),
+            f"s2_timestamp_{self.side}2": self._times(second.chosen),
         }
+
+    def _times(self, chosen: Array) -> Array:
+        times = np.array([date.optical.time_ms for date in self.dates] or [0], np.int64)
+        return times[np.maximum(chosen, 0)][:, :, np.newaxis]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from decloud_lib.reconstruction.sources import (
 from decloud_lib.types import Array, Window
 
 #: Keys of what is read only to be kept; no network takes them.
-_CLOUD, _OBSERVED = "observed_cloud", {1: "observed_10m", 2: "observed_20m"}
+CLOUD_KEY, _OBSERVED = "observed_cloud", {1: "observed_10m", 2: "observed_20m"}
 _SERVED = {1: "s2_t", 2: "s2_20m_t"}
 
 
@@ -42,7 +42,7 @@ class KeepClear:
 
     def weight(self, window: Window, inputs: Mapping[str, Array]) -> Array:
         """Return (H, W) float32, how much of the observed 10 m pixels is kept, without margin."""
-        clear = inputs[_CLOUD][:, :, 0] == 0
+        clear = inputs[CLOUD_KEY][:, :, 0] == 0
         clear &= ~all_nodata(inputs[self.observed[1]], bands.S2_NODATA)
         return trim(clear_weight(clear, self.feather_px), self.margin_px, window.shape)
 
@@ -109,7 +109,7 @@ def observed_sources(
     The sources, and the key of the observed image by the side of its pixels.
     """
     images = {1: s2_image(target.stack_10m), 2: s2_20m_image(target.stack_20m)}
-    sources = [Single(_CLOUD, mask_image(target.cloud_mask))] if cloud else []
+    sources = [Single(CLOUD_KEY, mask_image(target.cloud_mask))] if cloud else []
     keys: dict[int, str] = {}
     for factor in {1, *(item.factor for item in contract.outputs if cloud)}:
         served = _SERVED[factor] in contract.input_keys

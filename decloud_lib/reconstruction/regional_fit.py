@@ -57,8 +57,13 @@ class RegionalFit:
 
     @property
     def input_keys(self) -> tuple[str, ...]:
-        """What is read: see `five_dates.composed_sources`."""
+        """What is read to learn: see `five_dates.composed_sources`."""
         return COMPOSED_KEYS
+
+    @property
+    def applied_keys(self) -> tuple[str, ...]:
+        """What is read to estimate: not the date itself, of which all is known by then."""
+        return tuple(key for key in COMPOSED_KEYS if key not in ("s2_t", "s2_cld10m_t"))
 
     @property
     def outputs(self) -> tuple[ModelOutput, ...]:

@@ -16,7 +16,7 @@ from decloud_lib.reconstruction import stream
 from decloud_lib.reconstruction.blend import Blended, Own, WholeBlocks, Writer
 from decloud_lib.reconstruction.budget import Load, fitting_tiling, memory_of
 from decloud_lib.reconstruction.closed_form import CONTRACTS, closed_form
-from decloud_lib.reconstruction.companions import Quality
+from decloud_lib.reconstruction.companions import InputOf, Quality
 from decloud_lib.reconstruction.finish import CLOSING_PX, Finish, NodataRule
 from decloud_lib.reconstruction.images import Look, OutputRaster
 from decloud_lib.reconstruction.keep import KeepClear
@@ -24,6 +24,7 @@ from decloud_lib.reconstruction.network import Caller, Tiling, make_tiling
 from decloud_lib.reconstruction.pipeline import Reader
 from decloud_lib.reconstruction.processes import ProcessReader
 from decloud_lib.reconstruction.readers import ReaderPool
+from decloud_lib.reconstruction.recheck import recheck
 from decloud_lib.reconstruction.regional_fit import RegionalFit
 from decloud_lib.reconstruction.served import ModelInUse
 from decloud_lib.reconstruction.sources import SceneReader, Source
@@ -58,6 +59,8 @@ class Rendering:
     """See `Finish`."""
     turns: Turns = field(default_factory=Turns)
     """Shared by all that use the network in this process."""
+    recheck: bool = False
+    """Check cloud masks with the dates around; see `recheck`. For models that take five dates."""
     limit_gb: float | None = None
     """Memory for which windows are still to be chosen, 10^9 bytes; None: they are given."""
 
@@ -187,11 +190,13 @@ def render(
     how = how.for_extent(model.contract, extent.shape)
     formula = closed_form(model.contract, grid.shape)
     estimator = formula or Caller(model.network())
-    keys = estimator.input_keys + how.extra_keys
+    keys = estimator.input_keys
     if isinstance(formula, RegionalFit):
         # Of the whole image also for a part of it, which then has the same pixels.
         formula.learn(open_readers(sources, keys, grid, how))
-    readers = open_readers(sources, keys, grid, how)
+        keys = formula.applied_keys
+    stored = (item.finisher.key for item in rasters if isinstance(item.finisher, InputOf))
+    readers = open_readers(sources, (*keys, *how.extra_keys, *stored), grid, how)
     writers: list[tuple[OutputRaster, Grid, RasterWriter]] = []
     with ExitStack() as stack:
         targets = [
@@ -249,16 +254,17 @@ def open_readers(
 
     Several readers of the Orfeo ToolBox are processes of their own: its calls exclude each other.
     """
-    make = partial(_scene_reader, sources, keys, grid, how.engine)
+    make = partial(_scene_reader, sources, keys, grid, how.engine, checked=how.recheck)
     if how.engine == "otb" and how.readers > 1:
         return [ProcessReader(make) for _ in range(how.readers)]
     return [make() for _ in range(how.readers)]
 
 
 def _scene_reader(
-    sources: Sequence[Source], keys: tuple[str, ...], grid: Grid, name: EngineName
+    sources: Sequence[Source], keys: tuple[str, ...], grid: Grid, name: EngineName, *, checked: bool
 ) -> SceneReader:
-    return SceneReader(sources, keys, ReaderPool(grid, engine(name)))
+    pool = ReaderPool(grid, engine(name))
+    return SceneReader(sources, keys, pool, recheck if checked else None)
 
 
 def model_tags(model: ModelInUse) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """What the network reads, composed window by window out of the images around a date."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -184,17 +184,29 @@ class Date:
 
 @dataclass(frozen=True, slots=True)
 class SceneReader:
-    """Reads all inputs of a network for one window; one per thread."""
+    """Reads all inputs of a network for one window; one per thread.
+
+    Attributes
+    ----------
+    sources : what is read, as far as it is wanted
+    keys : what is wanted
+    pool : the open images
+    check : changes what was read of a window, such as `recheck.recheck`
+    """
 
     sources: Sequence[Source]
     keys: tuple[str, ...]
     pool: ReaderPool
+    check: Callable[[dict[str, Array]], None] | None = None
 
     def read(self, window: Window) -> dict[str, Array]:
         """Return what the network takes, by key."""
         found: dict[str, Array] = {}
         for source in self.sources:
-            found |= source.read(self.pool, window)
+            if not isinstance(source, Single) or source.key in self.keys:
+                found |= source.read(self.pool, window)
+        if self.check is not None:
+            self.check(found)
         return {key: found[key] for key in self.keys}
 
     def close(self) -> None:

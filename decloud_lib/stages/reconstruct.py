@@ -8,6 +8,7 @@ from functools import partial
 from pydantic import Field, field_validator
 
 from decloud_lib import manifest, storage
+from decloud_lib.arrays.haze import AROUND_PX
 from decloud_lib.models.contract import ModelContract
 from decloud_lib.raster.products.prepared import list_s1, list_s2
 from decloud_lib.raster.views import open_image
@@ -15,7 +16,7 @@ from decloud_lib.reconstruction import observed
 from decloud_lib.reconstruction.catalog import Scene, platform_of
 from decloud_lib.reconstruction.companions import with_dates
 from decloud_lib.reconstruction.extent import window_of
-from decloud_lib.reconstruction.five_dates import PARTIAL
+from decloud_lib.reconstruction.five_dates import PARTIAL, takes_five_dates
 from decloud_lib.reconstruction.gather import Candidates, Given, gather, input_files
 from decloud_lib.reconstruction.images import FINE, Wanted, beside
 from decloud_lib.reconstruction.inputs import (
@@ -260,14 +261,15 @@ def _job(config: ReconstructConfig, contract: ModelContract, inputs: SceneInputs
         make_sources(contract, inputs, config.priority, config.maxgap), config.s1_per_date
     )
     how = config.rendering(contract)
+    how = replace(how, recheck=config.recheck_clouds and takes_five_dates(contract))
     extra: tuple[str, ...] = ()
     if config.quality:
         sources, extra = with_dates(sources, contract)
     if config.keep_clear or config.quicklook:
         more, seen = observed_sources(contract, inputs.target, cloud=config.keep_clear)
-        sources, extra = [*sources, *more], (*extra, *(item.key for item in more))
+        sources, extra = [*sources, *more], (*extra, *(item.key for item in more), *seen.values())
         if config.keep_clear:
-            how = how.widened(config.feather_px)
+            how = how.widened(config.feather_px + (AROUND_PX if how.recheck else 0))
             keep = KeepClear(how.tiling.margin_px, config.feather_px, seen)
             how = replace(how, keep=keep)
     with open_image(inputs.target.stack_10m) as reader:

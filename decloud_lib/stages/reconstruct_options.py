@@ -142,6 +142,12 @@ class ReconstructOptions(RenderOptions):
         le=256,
         description="Width of the transition between kept and estimated pixels, 10 m pixels.",
     )
+    recheck_clouds: bool = Field(
+        default=True,
+        description="Count pixels as cloudy too that are far brighter in the blue than the clear "
+        "dates around let expect: haze and clouds that the masks miss. For models that take five "
+        "dates.",
+    )
     quality: bool = Field(
         default=False,
         description="Write `<image>_quality.tif` too: where each pixel comes from (0 no data, 1 "

@@ -19,6 +19,12 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compile_to(PIPELINES["retraining"], tmp_path_factory.mktemp("p") / "retraining.yaml")
 
 
+def deliver_one(products: str) -> None:
+    """Put what looks like a product there: a fingerprint lists, and reads nothing."""
+    name = "SENTINEL2A_20200503-105900-000_L2A_T31TCJ_C_V2-2"
+    storage.write_bytes(f"{products}/SENTINEL2/T31TCJ/{name}/MTD.xml", b"")
+
+
 @pytest.fixture
 def kubeflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kubeflow]:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -30,7 +36,7 @@ def kubeflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kubefl
 def config(
     kubeflow: Kubeflow, package: Path, mlflow_store: str, s3: str, tmp_path: Path
 ) -> RetrainConfig:
-    storage.write_bytes(f"{s3}/products/DEM/T31TCJ.tif", b"")
+    deliver_one(f"{s3}/products")
     return RetrainConfig(
         products=f"{s3}/products",
         prepared=f"{s3}/prepared",
@@ -100,7 +106,7 @@ def test_containers_take_no_folders_of_this_machine(config: RetrainConfig, runne
 
 
 def test_containers_need_mlflow_behind_an_address(config: RetrainConfig, s3: str) -> None:
-    storage.write_bytes(f"{s3}/raw/DEM/T31TCJ.tif", b"")
+    deliver_one(f"{s3}/raw")
     places = {"products": f"{s3}/raw", "prepared": f"{s3}/prepared", "out": f"{s3}/out"}
     with pytest.raises(ConfigError, match=r"MLflow is sqlite:.*set MLFLOW_TRACKING_URI"):
         run_retraining(RetrainConfig(**config.model_dump() | places | {"runner": "docker"}))

@@ -51,6 +51,7 @@ def config_of(scene: Scene, model: Path | str, **more: object) -> ReconstructCon
         "s2_dir": scene.s2_dir,
         "savedmodel": str(model),
         "max_days": 60,
+        "recheck_clouds": False,
     }
     return ReconstructConfig(**{**values, **more})  # type: ignore[arg-type]
 

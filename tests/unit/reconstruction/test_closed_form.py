@@ -20,6 +20,7 @@ def fitted(scene: Scene, output: Path, **more: object) -> Array:
         "savedmodel": "gapfilling_fitted",
         "output": str(output),
         "max_days": 60,
+        "recheck_clouds": False,
     }
     reconstruct(ReconstructConfig(**{**values, **more}))  # type: ignore[arg-type]
     return stored(str(output))
