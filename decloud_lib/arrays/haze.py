@@ -7,7 +7,8 @@ from decloud_lib.bands import S2_10M_BANDS
 from decloud_lib.types import Array
 
 BLUE_RED = [S2_10M_BANDS.index(name) for name in ("B2", "B4")]
-_RISE = 0.03
+RISE = 0.03
+"""Least rise of the blue that counts, reflectance."""
 _DAYS = 30.0
 _SOIL = 1.5
 AROUND_PX = 5
@@ -37,7 +38,7 @@ def unmasked_cloud(seen: Array, expected: Array, days: Array) -> Array:
     harvested gets brighter too, but by more than 1.5 times as much in the red.
     """
     blue, red = np.moveaxis(seen - expected, -1, 0)
-    return np.asarray((blue > _RISE * (1 + days / _DAYS)) & (red <= _SOIL * blue))
+    return np.asarray((blue > RISE * (1 + days / _DAYS)) & (red <= _SOIL * blue))
 
 
 def mostly(cloudy: Array, clear: Array) -> Array:

@@ -68,7 +68,8 @@ class ClearDates:
 
     def _times(self, chosen: Array) -> Array:
         times = np.array([date.optical.time_ms for date in self.dates] or [0], np.int64)
-        return times[np.maximum(chosen, 0)][:, :, np.newaxis]
+        # Clipped: where nothing was chosen stands the first date.
+        return times.take(chosen, mode="clip")[:, :, np.newaxis]
 
 
 @dataclass(frozen=True, slots=True)

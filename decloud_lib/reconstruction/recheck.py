@@ -6,13 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from decloud_lib import bands
-from decloud_lib.arrays.haze import BLUE_RED, mostly, unmasked_cloud
+from decloud_lib.arrays.haze import BLUE_RED, RISE, mostly, unmasked_cloud
 from decloud_lib.reconstruction.five_dates import DATES
 from decloud_lib.reconstruction.keep import CLOUD_KEY
 from decloud_lib.types import Array
 
 _DAY_MS = 86_400_000
 _TARGET = "t"
+_SCALE = np.float32(bands.S2_SCALE)
+_BRIGHT = np.int16(np.iinfo(np.int16).max)
+_RISE_DN = np.int16(RISE / bands.S2_SCALE)
 
 
 def recheck(found: Mapping[str, Array]) -> None:
@@ -26,7 +29,10 @@ def recheck(found: Mapping[str, Array]) -> None:
         second one of its side takes the place of what is too bright, without radar.
     """
     dates = [_Date.of(found, name) for name in DATES if f"s2_{name}" in found]
-    missed = {date.name: _missed(dates, number) for number, date in enumerate(dates)}
+    around = [date for date in dates if date.name != _TARGET]
+    missed = {
+        date.name: _missed(date, [item for item in around if item is not date]) for date in dates
+    }
     for date in dates:
         where, mask = missed[date.name], found.get(f"s2_cld10m_{date.name}")
         if not where.any():
@@ -44,8 +50,9 @@ def recheck(found: Mapping[str, Array]) -> None:
 @dataclass(frozen=True, slots=True)
 class _Date:
     name: str
-    image: Array
-    """(H, W, 2) int16 DN, blue and red."""
+    blue: Array
+    """(H, W) int16 DN."""
+    red: Array
     clear: Array
     """(H, W) bool."""
     time_ms: Array
@@ -57,38 +64,62 @@ class _Date:
         clear = image[..., 0] != bands.S2_NODATA
         if mask is not None:
             clear &= mask[..., 0] == 0
-        return cls(name, image[..., BLUE_RED], clear, found[f"s2_timestamp_{name}"][..., 0])
+        blue, red = (image[..., band] for band in BLUE_RED)
+        return cls(name, blue, red, clear, found[f"s2_timestamp_{name}"][..., 0])
+
+    def at(self, pixels: Array) -> "_Date":
+        """Return it at some pixels, (N,) flat positions: DN become reflectance, (N,) float32."""
+        blue, red = (plane.reshape(-1)[pixels] * _SCALE for plane in (self.blue, self.red))
+        time = self.time_ms.reshape(-1)
+        time = time if time.size == 1 else time[pixels]
+        return _Date(self.name, blue, red, self.clear.reshape(-1)[pixels], time)
 
 
-def _missed(dates: Sequence[_Date], number: int) -> Array:
-    """Return (H, W) bool: clear by its mask, but a cloud beside the dates around it."""
-    date = dates[number]
-    # Not beside the date itself, which is replaced: the darkest of the others always stays.
-    past, future = (
-        [other for other in part if other.name != _TARGET]
-        for part in (dates[:number][::-1], dates[number + 1 :])
-    )
-    before, since = _nearest(past, date)
+def _missed(date: _Date, around: Sequence[_Date]) -> Array:
+    """Return (H, W) bool: clear by its mask, but a cloud beside the dates around it.
+
+    These do not hold the date that is rebuilt: so the darkest of them always stays.
+    """
+    found = np.zeros_like(date.clear)
+    lowest = np.full(date.blue.shape, _BRIGHT, np.int16)
+    for other in around:
+        np.minimum(lowest, other.blue, out=lowest, where=other.clear)
+    # What is expected is no less than the least: few pixels need a closer look.
+    lowest = np.minimum(lowest, _BRIGHT - _RISE_DN) + _RISE_DN
+    pixels = np.flatnonzero(date.clear & (date.blue > lowest))
+    if pixels.size:
+        found.reshape(-1)[pixels] = _is_missed(
+            date.at(pixels), [item.at(pixels) for item in around]
+        )
+    return found
+
+
+def _is_missed(date: _Date, around: Sequence[_Date]) -> Array:
+    """Return (N,) bool of pixels that are clear by the mask; see `_missed`."""
+    position = DATES.index(date.name)
+    past = [item for item in around if DATES.index(item.name) < position]
+    future = [item for item in around if DATES.index(item.name) > position]
+    before, since = _nearest(past[::-1], date)
     after, until = _nearest(future, date)
     both = np.isfinite(since) & np.isfinite(until)
     # One side alone stands for the other.
     ratio = np.where(np.isinf(since), np.float32(1), np.float32(0))
     np.divide(since, since + until, out=ratio, where=both & (since > 0))
-    expected = before + (after - before) * ratio[..., np.newaxis]
-    seen = date.image * np.float32(bands.S2_SCALE)
-    # Without a date around, infinitely many days have passed: nothing is too bright.
-    return date.clear & unmasked_cloud(seen, expected, np.minimum(since, until))
+    expected = before + (after - before) * ratio[:, np.newaxis]
+    seen = np.stack([date.blue, date.red], axis=1)
+    return unmasked_cloud(seen, expected, np.minimum(since, until))
 
 
 def _nearest(dates: Sequence[_Date], of: _Date) -> tuple[Array, Array]:
-    """Return (H, W, 2) reflectance of the first clear date, and (H, W) days to it, or infinity."""
-    image = np.zeros(of.image.shape, np.float32)
-    days = np.full(of.clear.shape, np.inf, np.float32)
+    """Return (N, 2) reflectance of the first clear date, and (N,) days to it, or infinity."""
+    image = np.zeros((of.blue.size, 2), np.float32)
+    days = np.full(of.blue.size, np.inf, np.float32)
     for date in dates:
         take = date.clear & np.isinf(days)
         distance = (np.abs(date.time_ms - of.time_ms) / _DAY_MS).astype(np.float32)
         np.copyto(days, distance, where=take)
-        np.copyto(image, date.image * np.float32(bands.S2_SCALE), where=take[..., np.newaxis])
+        seen = np.stack([date.blue, date.red], axis=1)
+        np.copyto(image, seen, where=take[:, np.newaxis])
     return image, days
 
 
@@ -99,7 +130,10 @@ def _hide(mask: Array | None, where: Array) -> None:
 
 def _move_up(found: Mapping[str, Array], side: str, nearest: Array, second: Array) -> None:
     """Let the second date of a side take the place of pixels of the nearest one."""
-    found[f"s2_{side}2"][second] = bands.S2_NODATA
+    if second.any():
+        found[f"s2_{side}2"][second] = bands.S2_NODATA
+    if not nearest.any():
+        return
     for name in ("s2", "s2_timestamp"):
         here = nearest[..., np.newaxis]
         np.copyto(found[f"{name}_{side}1"], found[f"{name}_{side}2"], where=here)
