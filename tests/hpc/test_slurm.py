@@ -1,5 +1,6 @@
 """The scripts for Slurm, on a real one of one node."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,37 @@ def test_scripts_are_valid(script: Path) -> None:
     subprocess.run(["bash", "-n", script], check=True)
     assert "set -euo pipefail" in script.read_text()
     assert "--requeue" in script.read_text()
+
+
+def run_task(tmp_path: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run the script of an array as Slurm would; `srun` only says what it got."""
+    (tmp_path / "srun").write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / "srun").chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.defpath}", **more}
+    command = ["bash", str(SCRIPTS / "reconstruct.sbatch"), *words]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_task_takes_its_line_however_the_list_is_written(tmp_path: Path) -> None:
+    (tmp_path / "tiles.txt").write_text("31TCJ\r\nT31TDJ")
+    words = (str(tmp_path / "tiles.txt"), "prepared", "model", "out", "--start", "2020-06-01")
+    for number, tile in enumerate(("T31TCJ", "T31TDJ")):
+        said = run_task(tmp_path, *words, SLURM_ARRAY_TASK_ID=str(number)).stdout
+        assert f"--s2-dir prepared/S2_PREPARE/{tile} --s1-dir" in said
+        assert said.endswith(f"--out-dir out/{tile} --start 2020-06-01\n")
+    beyond = run_task(tmp_path, *words, SLURM_ARRAY_TASK_ID="2")
+    assert (beyond.returncode, beyond.stdout) == (2, "")
+    assert beyond.stderr.endswith("tiles.txt has no tile in line 3\n")
+
+
+def test_a_task_that_was_started_in_a_wrong_way_says_so(tmp_path: Path) -> None:
+    (tmp_path / "tiles.txt").write_text("31TCJ\n")
+    words = (str(tmp_path / "tiles.txt"), "prepared", "model")
+    few = run_task(tmp_path, *words, SLURM_ARRAY_TASK_ID="0")
+    assert (few.returncode, few.stderr[:38]) == (2, "expected tiles.txt PREPARED MODEL OUT ")
+    alone = run_task(tmp_path, *words, "out")
+    assert alone.returncode != 0
+    assert "start it with sbatch --array" in alone.stderr
 
 
 @pytest.fixture(scope="module")
