@@ -39,7 +39,9 @@ class StageConfig(BaseModel):
     or a local path. `json_schema_extra={"flags": ["-lr"]}` on a field adds short option names.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False
+    )
 
     overwrite: bool = Field(
         default=False, description="Replace an output that was made from other settings or inputs."

@@ -122,12 +122,12 @@ class Watch:
 
 
 class BadBatchError(TrainingError):
-    """The loss of a batch is no number."""
+    """The loss of a batch, or a weight after it, is no number."""
 
     def __init__(self, epoch: int, step: int, value: float) -> None:
         super().__init__(
-            f"the loss became {value} in epoch {epoch + 1}, batch {step + 1}; lower the learning "
-            f"rate, and check the records for values that are not finite"
+            f"the loss or a weight became {value} in epoch {epoch + 1}, batch {step + 1}; lower "
+            "the learning rate, and check the records for values that are not finite"
         )
         self.epoch, self.step = epoch, step
 
@@ -189,6 +189,9 @@ class Course:
         if saved.state is not None:
             self._trainer.restore(saved.state)
             logger.info("going on in epoch %d, batch %d", saved.progress.epoch + 1, self._step + 1)
+        elif self._rules.epochs:
+            # A place that cannot be written shows now, and not when an epoch is lost.
+            self._keep(0)
         while self._progress.epoch < self._rules.epochs and not _is_over(
             self._progress, self._rules
         ):

@@ -35,7 +35,8 @@ class RecordSet:
 
     uri: str
     name: str
-    """Under which its scores are logged: the last component of the path, or the last two."""
+    """Under which its scores are logged: the last component of the path, with as many before it as
+    tell it from the other folders."""
     schema: SampleSchema
     entries: tuple[storage.Entry, ...]
     made_by: manifest.Manifest | None
@@ -139,14 +140,23 @@ def find_record_sets(uris: Sequence[str]) -> list[RecordSet]:
     repeated = [uri for uri, count in Counter(uri.rstrip("/") for uri in uris).items() if count > 1]
     if repeated:
         raise ConfigError(f"record folder {repeated[0]} is given twice; give each once")
-    counts = Counter(storage.name_of(uri) for uri in uris)
-    found = []
-    for uri in uris:
-        name = storage.name_of(uri)
-        if counts[name] > 1:
-            name = f"{storage.name_of(storage.parent_of(uri))}-{name}"
-        found.append(_find(uri.rstrip("/"), name))
-    return found
+    return [_find(uri.rstrip("/"), name) for uri, name in zip(uris, _names(uris), strict=True)]
+
+
+def _names(uris: Sequence[str]) -> list[str]:
+    """Return the last component of each path, with as many before it as tell it from the others."""
+    paths = [uri.rstrip("/").split("/") for uri in uris]
+    depths = [1] * len(paths)
+    while True:
+        names = ["-".join(path[-depth:]) for path, depth in zip(paths, depths, strict=True)]
+        counts = Counter(names)
+        deeper = [
+            min(depth + (counts[name] > 1), len(path))
+            for name, depth, path in zip(names, depths, paths, strict=True)
+        ]
+        if deeper == depths:
+            return names
+        depths = deeper
 
 
 @contextmanager

@@ -32,6 +32,11 @@ class Board:
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
         self._is_profiling = False
 
+    def begin(self) -> None:
+        """Begin the file of the training: a place that cannot be written shows now."""
+        with self._writing():
+            self._writer("train")
+
     def scalars(self, data_set: str, values: Mapping[str, float], epoch: int) -> None:
         """Add a point to each curve, named `epoch_<metric>`."""
         with self._writing(), self._writer(data_set).as_default(step=epoch):
@@ -101,6 +106,7 @@ def open_board(uri: str) -> Iterator[Board]:
     """Open TensorBoard logs for writing; local ones grow in place, those in a bucket per epoch."""
     with tempfile.TemporaryDirectory(prefix="decloud-") as folder:
         board = Board(Path(folder) if storage.is_s3(uri) else Path(uri), uri)
+        board.begin()
         try:
             yield board
         finally:

@@ -138,7 +138,7 @@ class Trainer:
         Raises
         ------
         LossError
-            The loss of a batch is no number; found out some batches later.
+            The loss of a batch, or a weight after it, is no number; found out some batches later.
         """
         if not first:
             self._trained.reset()
@@ -321,7 +321,9 @@ class Trainer:
         gradients = tape.gradient(loss, variables)
         self._optimiser.apply(gradients, self._network.trainable_variables)
         self._trained.add((inputs, targets, outputs), per_image, counted)
-        return loss
+        # Weights that are no numbers need not show in a loss: an activation can make zero of them.
+        total = tf.add_n([tf.reduce_sum(item.value) for item in self._network.trainable_variables])
+        return loss + 0.0 * total
 
     def _valid_replica(
         self, inputs: _Arrays, targets: _Arrays, counted: tf.Tensor | None = None

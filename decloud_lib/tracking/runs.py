@@ -4,6 +4,7 @@ import base64
 import io
 import logging
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,9 @@ THUMBNAIL = "mlflow.decloud.thumbnail"
 """Label with a small JPEG, base 64; MLflow's pages show no label that begins like this."""
 #: MLflow's page of an experiment then has charts and models, and nothing about prompts and chats.
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+#: What MLflow refuses in the name of a metric, and in that of a picture.
+_NOT_IN_METRICS = re.compile(r"[^\w/.:\- ]")
+_NOT_IN_PICTURES = re.compile(r"[^a-zA-Z0-9_/.\- ]")
 #: What databases say of a second entry with the same key.
 _CLASH = "unique"
 #: MLflow keeps no more of a label.
@@ -55,18 +59,22 @@ class Run:
             connect().set_tags(dict(tags))
 
     def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
-        """Record numbers, of one step of a curve or once; infinite ones are left out and named."""
+        """Record numbers, of one step of a curve or once; infinite ones are left out and named.
+
+        Characters that MLflow refuses in a name, which may be that of a folder, become `_`.
+        """
         finite = {key: value for key, value in values.items() if math.isfinite(value)}
         if len(finite) < len(values):
             left = ", ".join(sorted(values.keys() - finite.keys()))
             logger.warning("Not a finite number, so not in MLflow: %s", left)
         with calling():
-            connect().log_metrics(finite, step=step)
+            named = {_NOT_IN_METRICS.sub("_", key): value for key, value in finite.items()}
+            connect().log_metrics(named, step=step)
 
     def log_image(self, image: "Array", key: str, step: int) -> None:
         """Record a picture, (H, W, 3) uint8, of one step; MLflow shows the steps with a slider."""
         with calling():
-            connect().log_image(image, key=key, step=step)
+            connect().log_image(image, key=_NOT_IN_PICTURES.sub("_", key), step=step)
 
     def log_file(self, path: Path, folder: str | None = None) -> None:
         """Record a file as an artifact of the run."""

@@ -232,6 +232,16 @@ def test_checkpoints_are_kept_under_the_documented_name(training: Training) -> N
     ]
 
 
+@pytest.mark.parametrize("option", ["--ckpt_dir", "--logdir"])
+def test_a_place_that_cannot_be_written_is_told_before_the_first_epoch(
+    training: Training, option: str
+) -> None:
+    (training.folder / "file").touch()
+    said = training.refused(f"{option} {training.folder}/file")
+    assert "file" in said.splitlines()[-1]
+    assert "epoch 1" not in said
+
+
 def test_a_checkpoint_is_where_another_training_begins(training: Training) -> None:
     first = training(f"--ckpt_dir {training.folder}/ckpt", export="first", e=2)
     loaded = training(f"--load_ckpt_dir {training.folder}/ckpt", export="second", e=0)

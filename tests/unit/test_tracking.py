@@ -45,6 +45,16 @@ def test_a_run_holds_what_was_recorded(mlflow_store: str, tmp_path: Path) -> Non
     assert (tmp_path / "mlartifacts" / run.run_id / "artifacts/scores/table.csv").is_file()
 
 
+def test_names_of_folders_may_hold_what_mlflow_refuses(mlflow_store: str) -> None:
+    with tracking.open_run("tests") as run:
+        run.log_metrics({"valid/été (copy) 100%/mae": 0.1}, step=1)
+        run.log_image(np.zeros((8, 8, 3), "uint8"), "previews/été (copy) 100%", 1)
+    assert client().get_run(run.run_id).data.metrics == {"valid/été _copy_ 100_/mae": 0.1}
+    images = client().list_artifacts(run.run_id, "images")
+    assert all("previews~_t_ _copy_ 100_+" in item.path for item in images)
+    assert len(images) == 2
+
+
 def test_a_data_set_that_another_run_adds_at_the_same_time_is_recorded(
     mlflow_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,6 +43,10 @@ class FakeTrainer:
             self.weight += 1.0
             yield step + 1
 
+    @property
+    def rate(self) -> float:
+        return self.rates[-1]
+
     def agreed(self, seconds: float) -> float:
         return seconds
 
@@ -93,9 +97,10 @@ def run(
 
 def test_the_rate_falls_over_the_batches_of_all_epochs() -> None:
     trainer = FakeTrainer([0.1] * 2)
-    run(trainer, Rules(epochs=2, schedule=Schedule("cosine")))
+    _, reports = run(trainer, Rules(epochs=2, schedule=Schedule("cosine")))
     expected = [0.5 + 0.5 * math.cos(math.pi * step / 8) for step in range(8)]
     assert trainer.rates == pytest.approx(expected)
+    assert [item.train["learning_rate"] for item in reports] == trainer.rates[STEPS - 1 :: STEPS]
     hurried = FakeTrainer([0.1] * 2)
     run(hurried, Rules(epochs=2, time_limit_s=1e-9, schedule=Schedule("cosine")))
     assert hurried.rates == [0.0]
@@ -182,7 +187,7 @@ def test_the_clock_keeps_states_too(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(FakeTrainer([0.1], stop_at=(0, 3)), Rules(epochs=1, checkpoint_s=0.0), checkpoints)
     kept = sorted(path.name for path in (tmp_path / "ckpt").iterdir())
-    assert kept == [f"epoch-00000-step-000000{step}.npz" for step in (1, 2, 3)]
+    assert kept == [f"epoch-00000-step-000000{step}.npz" for step in range(4)]
 
 
 @pytest.mark.parametrize(

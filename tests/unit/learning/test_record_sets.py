@@ -72,6 +72,14 @@ def test_folders_of_one_name_are_told_apart_by_their_parent(tmp_path: Path) -> N
     assert [item.name for item in find_record_sets(uris)] == ["a-valid", "b-valid"]
 
 
+def test_folders_are_told_apart_however_deep_they_differ(tmp_path: Path) -> None:
+    parts = ("a/s/valid", "b/s/valid", "b/t/valid", "train")
+    uris = [str(write_records(tmp_path / part, n=1)) + "/" for part in parts]
+    assert [item.name for item in find_record_sets(uris)] == [
+        *("a-s-valid", "b-s-valid", "t-valid", "train")
+    ]
+
+
 def test_a_folder_given_twice_is_refused(tmp_path: Path) -> None:
     uri = str(write_records(tmp_path / "valid", n=1))
     with pytest.raises(ConfigError, match="given twice"):

@@ -224,9 +224,19 @@ def test_the_batch_whose_loss_is_no_number_is_named(bad: int) -> None:
     _, targets = samples(2 * CHECK_EVERY)
     targets["s2_target"][bad, 3, 3, 1] = np.nan
     trainer = Trainer(TINY, ModelSpec(), HOW)
-    with pytest.raises(LossError, match=f"batch {bad + 1} of the epoch is nan") as caught:
+    with pytest.raises(
+        LossError, match=f"batch {bad + 1} of the epoch, or a weight, is nan"
+    ) as caught:
         list(trainer.train(batches(1, 2 * CHECK_EVERY, **targets), 0))
     assert caught.value.step == bad
+
+
+def test_weights_that_are_no_numbers_are_found_though_the_loss_is_one() -> None:
+    # Endless times nothing: a gradient clipped to that length is no number.
+    trainer = Trainer(TINY, ModelSpec(), replace(HOW, clip_norm=np.inf))
+    with pytest.raises(LossError, match="batch 1 of the epoch"):
+        list(trainer.train(batches(2, 2), 0))
+    assert np.isfinite(trainer.scores()["loss"])
 
 
 def test_one_cpu_can_be_asked_for() -> None:
