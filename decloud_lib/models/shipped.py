@@ -1,6 +1,5 @@
 """Weights that come with the package: arrays by the path of the variable, and no code."""
 
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from decloud_lib.types import Array
 
 NAME = "shipped"
 """What stands for them where a folder of weights is asked for."""
+_FOLDER = Path(__file__).with_name("weights")
 
 
 def read_weights(definition: ModelDefinition) -> dict[str, Array]:
@@ -23,14 +23,19 @@ def read_weights(definition: ModelDefinition) -> dict[str, Array]:
     ConfigError
         No weights of this model come with the package.
     """
-    if not definition.weights:
+    file = weights_file(definition)
+    if file is None:
         raise ConfigError(
             f"model {definition.name}: no weights come with the package; train it, and give the "
             f"folder of the result"
         )
-    file = resources.files("decloud_lib.models") / "weights" / definition.weights
-    with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+    with np.load(file, allow_pickle=False) as arrays:
         return {name: arrays[name].astype(np.float32) for name in arrays.files}
+
+
+def weights_file(definition: ModelDefinition) -> Path | None:
+    """Return the file of a model's weights, None where none come with the package."""
+    return _FOLDER / definition.weights if definition.weights else None
 
 
 def write_weights(model: keras.Model, path: Path) -> None:

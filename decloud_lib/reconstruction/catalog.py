@@ -6,14 +6,16 @@ declared.
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pystac
 
-from decloud_lib import bands, storage
+from decloud_lib import bands, storage, tracking
 from decloud_lib.raster.footprint import lonlat_corners
 from decloud_lib.reconstruction.render import Written
 from decloud_lib.types import Grid, Window
@@ -51,8 +53,8 @@ _SHA256 = "1220"
 class Provenance:
     """What an image was made of."""
 
-    model: str
-    """URI."""
+    model: str | None
+    """URI; None of what is part of the package."""
     model_name: str
     model_sha256: str
     code_version: str
@@ -122,15 +124,15 @@ def item_of(uri: str, scene: Scene, written: Sequence[Written], made: Provenance
     if scene.thumbnail is not None:
         item.add_asset("thumbnail", _picture(uri, scene.thumbnail))
     links: list[dict[str, Any]] = [
-        {"rel": "derived_from", "href": source, "title": option}
+        {"rel": "derived_from", "href": _href(uri, source), "title": option}
         for option, sources in made.inputs.items()
         for source in sources
     ]
-    model = {"rel": "derived_from", "href": made.model, "title": "model"}
-    model["mlm:name"] = made.model_name
-    if made.model_sha256:
+    if made.model is not None:
+        model = {"rel": "derived_from", "href": _href(uri, made.model), "title": "model"}
+        model["mlm:name"] = made.model_name
         model["file:checksum"] = _SHA256 + made.model_sha256
-    links.append(model)
+        links.append(model)
     content = item.to_dict(include_self_link=False)
     content["links"] += links
     if scene.collection is not None:
@@ -192,7 +194,7 @@ def _properties(scene: Scene, made: Provenance) -> dict[str, Any]:
         "processing:lineage": f"clouds replaced by model {made.model_name}; from {names}",
         "processing:software": {"decloud": made.code_version},
         "decloud:model": made.model_name,
-        "decloud:model_sha256": made.model_sha256,
+        **({"decloud:model_sha256": made.model_sha256} if made.model_sha256 else {}),
         **scene.extra,
     }
 
@@ -234,9 +236,17 @@ def _picture(uri: str, thumbnail: str) -> pystac.Asset:
 
 
 def _href(uri: str, target: str) -> str:
+    """Return where a target lies as seen from an item: a catalogue is moved as a whole."""
+    if tracking.is_tracked(target):
+        return target
     if storage.parent_of(uri) == storage.parent_of(target):
         return f"./{storage.name_of(target)}"
-    return target
+    if "://" in target:
+        return target
+    if "://" in uri:
+        return str(Path(target).absolute())
+    folder = Path(storage.parent_of(uri)).absolute()
+    return Path(os.path.relpath(Path(target).absolute(), folder)).as_posix()
 
 
 def _json(content: Mapping[str, Any]) -> bytes:

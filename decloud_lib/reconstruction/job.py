@@ -138,7 +138,7 @@ def _item(
     model: ModelInUse, uri: str, scene: catalog.Scene, written: Sequence[Written], job: Job
 ) -> bytes:
     made = catalog.Provenance(
-        model=model.uri,
+        model=None if model.has_name_only else model.version,
         model_name=model.contract.name,
         model_sha256=model.sha256(),
         code_version=manifest.code_version(),

@@ -271,7 +271,7 @@ def model_tags(model: ModelInUse) -> dict[str, str]:
     """Return what an image says about the model and the code that made it."""
     return {
         "DECLOUD_MODEL": model.contract.name,
-        "DECLOUD_SAVEDMODEL": model.uri,
+        "DECLOUD_SAVEDMODEL": model.version,
         "DECLOUD_MODEL_SHA256": model.sha256(),
         "DECLOUD_VERSION": manifest.code_version(),
     }

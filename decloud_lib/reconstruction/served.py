@@ -28,19 +28,33 @@ class ModelInUse:
     Attributes
     ----------
     uri : what the user named
+    version : the same, or the version that an alias led to when it was opened
     contract : what goes in and comes out
     runtime : what computes the network
     """
 
-    def __init__(self, uri: str, folder: Path | None, runtime: RuntimeName = "tensorflow") -> None:
+    def __init__(
+        self,
+        uri: str,
+        folder: Path | None,
+        runtime: RuntimeName = "tensorflow",
+        version: str | None = None,
+    ) -> None:
         self.uri = uri
+        self.version = version or uri
         self.runtime: RuntimeName = runtime
         self.contract = _contract(uri) if folder is None else read_contract(folder)
         self._folder = folder
+        self._weights = _weights(uri) if folder is None else None
         self._network: ReadyModel | None = None
         self._files: tuple[storage.Entry, ...] | None = None
         self._digest: str | None = None
         self._loading = Lock()
+
+    @property
+    def has_name_only(self) -> bool:
+        """Whether there is nothing to link to: a formula, or weights of the package."""
+        return self._folder is None
 
     def files(self) -> tuple[storage.Entry, ...]:
         """Return the model's files with a hash of their content.
@@ -49,14 +63,25 @@ class ModelInUse:
         the hashes tell.
         """
         if self._files is None:
-            folder = self._folder
-            self._files = tuple(manifest.entries_by_content(self.uri, folder)) if folder else ()
+            if self._folder:
+                self._files = tuple(manifest.entries_by_content(self.uri, self._folder))
+            elif self._weights:
+                size = self._weights.stat().st_size
+                self._files = (storage.Entry(self.uri, size, self.sha256()),)
+            else:
+                self._files = ()
         return self._files
 
     def sha256(self) -> str:
-        """Return the digest of the whole folder (see `checksums`); empty without a folder."""
+        """Return the digest of the whole folder (see `checksums`), or of the package's weights.
+
+        Empty for what has neither.
+        """
         if self._digest is None:
-            self._digest = checksums.folder_digest(self._folder) if self._folder else ""
+            if self._folder:
+                self._digest = checksums.folder_digest(self._folder)
+            else:
+                self._digest = checksums.file_sha256(self._weights) if self._weights else ""
         return self._digest
 
     def network(self) -> ReadyModel:
@@ -89,8 +114,11 @@ def open_model(uri: str, runtime: RuntimeName = "tensorflow") -> Iterator[ModelI
     if uri in CONTRACTS or uri in BUILT:
         yield ModelInUse(uri, None)
         return
-    with tracking.model_folder(uri) as folder:
-        yield ModelInUse(uri, folder, runtime)
+    # An alias may move while its model is in use: it is followed once.
+    moves = tracking.is_tracked(uri) and "@" in uri
+    version = tracking.resolve_version(uri).uri if moves else uri
+    with tracking.model_folder(version) as folder:
+        yield ModelInUse(uri, folder, runtime, version)
 
 
 def _contract(name: str) -> ModelContract:
@@ -101,6 +129,15 @@ def _contract(name: str) -> ModelContract:
     from decloud_lib.models import registry
 
     return registry.get(name).contract(registry.ModelSpec())
+
+
+def _weights(name: str) -> Path | None:
+    if name not in BUILT:
+        return None
+    from decloud_lib.models import registry
+    from decloud_lib.models.shipped import weights_file
+
+    return weights_file(registry.get(name))
 
 
 def _built(name: str) -> ReadyModel:

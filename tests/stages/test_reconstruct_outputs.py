@@ -15,6 +15,9 @@ from rasterio.warp import transform_bounds
 
 from decloud_lib import manifest
 from decloud_lib.errors import ConfigError, NoSampleError, SettingsError
+from decloud_lib.models import registry
+from decloud_lib.models.shipped import weights_file
+from decloud_lib.reconstruction.catalog import _href
 from decloud_lib.reconstruction.job import manifest_uri
 from decloud_lib.stages.reconstruct import ReconstructConfig, reconstruct
 from tests.unit.reconstruction.scenes import (
@@ -259,16 +262,45 @@ def test_a_stac_item_describes_the_image(scene: Scene, identity: Path, tmp_path:
     names = [(band["name"], band["eo:common_name"]) for band in asset.extra_fields["bands"]]
     assert names == [("B2", "blue"), ("B3", "green"), ("B4", "red"), ("B8", "nir")]
     assert asset.extra_fields["nodata"] == -10000
-    sources = {link.target for link in item.get_links("derived_from")}
+    sources = {link.get_absolute_href() for link in item.get_links("derived_from")}
+    assert not any(str(link.target).startswith("/") for link in item.get_links("derived_from"))
     assert scene.s2[0.0].uri in sources
     assert scene.s2[-10.0].uri in sources
     (model,) = (link for link in item.get_links("derived_from") if link.title == "model")
-    assert model.target == str(identity)
+    assert model.get_absolute_href() == str(identity)
     assert model.extra_fields["mlm:name"] == "fake"
     assert model.extra_fields["file:checksum"] == "1220" + tags["DECLOUD_MODEL_SHA256"]
     made = manifest.read(manifest_uri(str(output)))
     assert made is not None
     assert made.checksums["image.tif"] == hashlib.sha256(content).hexdigest()
+
+
+def test_an_item_leads_to_what_lies_in_buckets_and_elsewhere() -> None:
+    item = "s3://bucket/out/image.json"
+    assert _href(item, "s3://bucket/out/image.tif") == "./image.tif"
+    assert _href(item, "s3://bucket/in/product") == "s3://bucket/in/product"
+    assert _href(item, "models:/decloud/3") == "models:/decloud/3"
+    assert _href(item, "in/product") == str(Path("in/product").absolute())
+    assert _href("out/a/image.json", "in/product") == "../../in/product"
+    assert _href("image.json", "in/product") == "in/product"
+
+
+def test_weights_of_the_package_have_a_digest(scene: Scene, tmp_path: Path) -> None:
+    values = {"s1_dir": scene.s1_dir, "s2_dir": scene.s2_dir, "in_s2": scene.s2[0.0].uri}
+    output = tmp_path / "image.tif"
+    reconstruct(ReconstructConfig(savedmodel="residual", output=str(output), **values))
+    definition = registry.get("residual")
+    weights = weights_file(definition)
+    assert weights is not None
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    with rasterio.open(output) as image:
+        assert image.tags()["DECLOUD_MODEL_SHA256"] == digest
+    item = pystac.Item.from_file(str(tmp_path / "image.json"))
+    assert item.properties["decloud:model_sha256"] == digest
+    assert not [link for link in item.get_links("derived_from") if link.title == "model"]
+    made = manifest.read(manifest_uri(str(output)))
+    assert made is not None
+    assert digest in {file.etag for file in made.inputs}
 
 
 def test_the_digest_of_a_model_is_that_of_all_its_files(
