@@ -17,9 +17,9 @@ class RenderOptions(StageConfig):
     """What everything that runs a network over images has in common."""
 
     savedmodel: str = Field(
-        description="Model: URI of its folder, or `models:/name@alias` in MLflow; or a name: residual (with the "
-        "weights of the package), linear_gap_filling, nearest_date, gapfilling_fitted or "
-        "gapfilling_kriged."
+        description="Model: URI of its folder, or `models:/name@alias` in MLflow; or a name: "
+        "residual (with the weights of the package), linear_gap_filling, nearest_date, "
+        "gapfilling_fitted or gapfilling_kriged."
     )
     dem: str | None = Field(
         default=None,
