@@ -3,7 +3,7 @@
 from typing import Optional
 
 from kfp import dsl
-from kfp.dsl import Dataset, Output
+from kfp.dsl import HTML, Dataset, Output
 
 from components import images
 
@@ -14,6 +14,7 @@ def reconstruct(
     savedmodel: str,
     output: str,
     image: Output[Dataset],
+    page: Output[HTML],
     il_s1before: list[str] = [],
     il_s2before: list[str] = [],
     il_s1: list[str] = [],
@@ -175,4 +176,5 @@ def reconstruct(
     )
     result = stage.reconstruct(config)
     task.point(image, result.output, seconds=result.seconds, pixels=result.pixels)
+    task.write_pictures(page, [result.output])
     return result.output

@@ -3,7 +3,7 @@
 from typing import Optional
 
 from kfp import dsl
-from kfp.dsl import Dataset, Output
+from kfp.dsl import HTML, Dataset, Output
 
 from components import images
 
@@ -13,6 +13,7 @@ def reconstruct_series(
     savedmodel: str,
     out_dir: str,
     images_made: Output[Dataset],
+    page: Output[HTML],
     s2_dir: Optional[str] = None,
     s1_dir: Optional[str] = None,
     il_s2: list[str] = [],
@@ -175,4 +176,6 @@ def reconstruct_series(
     )
     result = stage.reconstruct_series(config)
     task.point(images_made, out_dir, made=len(result.made), skipped=len(result.skipped))
-    return sorted([*result.made, *result.reused])
+    there = sorted([*result.made, *result.reused])
+    task.write_pictures(page, there, result.skipped)
+    return there

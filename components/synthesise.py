@@ -3,7 +3,7 @@
 from typing import Optional
 
 from kfp import dsl
-from kfp.dsl import Dataset, Output
+from kfp.dsl import HTML, Dataset, Output
 
 from components import images
 
@@ -15,6 +15,7 @@ def synthesise(
     year: int,
     month: int,
     image: Output[Dataset],
+    page: Output[HTML],
     s2_dir: Optional[str] = None,
     s1_dir: Optional[str] = None,
     il_s2: list[str] = [],
@@ -127,4 +128,5 @@ def synthesise(
     )
     result = stage.synthesise(config)
     task.point(image, result.output, seconds=result.seconds, dates=len(result.dates))
+    task.write_pictures(page, [result.output])
     return result.output

@@ -4,15 +4,17 @@ Artifacts are the objects that Kubeflow hands to a task (`Output[...]`); only th
 attributes are used, so this module needs no Kubeflow package.
 """
 
+import base64
 import html
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from decloud_lib import storage, tracking
 from decloud_lib.cli import configure_logging, unwind_on_termination
+from decloud_lib.manifest import Skipped
 from decloud_lib.stages import PrepareResult
 from decloud_lib.stages.promote import PromoteResult
 from decloud_lib.stages.quarantine import list_records
@@ -27,8 +29,13 @@ _COLUMNS = (
     ("ssim", "SSIM", "{:.3f}"),
     ("sam_deg", "SAM, degrees", "{:.2f}"),
 )
-
-
+#: Pictures on a page: each has about half a megabyte.
+_MOST_PICTURES = 12
+_STYLE = (
+    "body{font:15px/1.4 sans-serif;margin:2em}h1{font-size:1.3em}h2{font-size:1.1em}"
+    "table{border-collapse:collapse}td,th{padding:.2em .8em;text-align:left;"
+    "border-bottom:1px solid #ddd;vertical-align:top}figure{margin:1em 0}img{max-width:100%}"
+)
 _GOOD = {"SUCCEEDED", "COMPLETE"}
 _WHAT_TO_DO = """\
 - The last line of the log of the first task that failed says what was found and what to do.
@@ -109,9 +116,37 @@ def write_quarantine(report: Artifact, prepared: str) -> int:
         f"<tr><td>{html.escape(record.item)}</td><td>{html.escape(record.reason)}</td></tr>"
         for record in records
     )
-    caption = f"{len(records)} products could not be prepared" if records else "nothing failed"
-    _write(report, f"<table><caption>{caption}</caption>{rows}</table>")
+    title = f"{len(records)} products could not be prepared" if records else "All were prepared"
+    _write_html(report, title, f"<table>{rows}</table>" if records else "")
     return len(records)
+
+
+def write_pictures(page: Artifact, images: Sequence[str], skipped: Sequence[Skipped] = ()) -> None:
+    """Show the quicklooks of rebuilt images, the first dozen, and what was left out and why.
+
+    Parameters
+    ----------
+    page
+        HTML artifact.
+    images
+        URIs of the images; those without a quicklook are named only.
+    skipped
+        What could not be rebuilt.
+    """
+    shown = []
+    for number, uri in enumerate(images):
+        picture = f"{uri.removesuffix('.tif')}.png"
+        source = ""
+        if number < _MOST_PICTURES and storage.exists(picture):
+            data = base64.b64encode(storage.read_bytes(picture)).decode()
+            source = f"<img alt='before and after' src='data:image/png;base64,{data}'>"
+        shown.append(f"<figure>{source}<figcaption>{html.escape(uri)}</figcaption></figure>")
+    rows = "".join(
+        f"<tr><td>{html.escape(item.item)}</td><td>{html.escape(item.reason)}</td></tr>"
+        for item in skipped
+    )
+    left_out = f"<h2>Left out: {len(skipped)}</h2><table>{rows}</table>" if skipped else ""
+    _write_html(page, f"Rebuilt: {len(images)}", "".join(shown) + left_out)
 
 
 def write_page(page: Artifact, uri: str) -> None:
@@ -181,7 +216,7 @@ def write_scores(
         + "</tr>"
         for method, values in scores.items()
     )
-    _write(table, f"<table><caption>{n} patches</caption><tr><th></th>{heads}</tr>{rows}</table>")
+    _write_html(table, f"Means over {n} patches", f"<table><tr><th></th>{heads}</tr>{rows}</table>")
 
 
 def write_promotion(
@@ -251,6 +286,11 @@ def write_outcome(summary: Artifact, pipeline: str, state: str, message: str | N
         logger.error("%s: %s: %s", pipeline, state.lower(), told)
         lines += [f"**{told}**", _WHAT_TO_DO]
     _write(summary, "\n\n".join(lines) + "\n")
+
+
+def _write_html(page: Artifact, title: str, body: str) -> None:
+    head = f"<!doctype html><meta charset='utf-8'><title>{title}</title><style>{_STYLE}</style>"
+    _write(page, f"{head}<h1>{title}</h1>{body}")
 
 
 def _write(artifact: Artifact, text: str) -> None:
