@@ -34,7 +34,7 @@ _MOST_PICTURES = 12
 _STYLE = (
     "body{font:15px/1.4 sans-serif;margin:2em}h1{font-size:1.3em}h2{font-size:1.1em}"
     "table{border-collapse:collapse}td,th{padding:.2em .8em;text-align:left;"
-    "border-bottom:1px solid #ddd;vertical-align:top}figure{margin:1em 0}img{max-width:100%}"
+    "border-bottom:1px solid #ddd;vertical-align:top}figure{margin:1em 0}img{max-width:100%;border:1px solid #ddd}"
 )
 _GOOD = {"SUCCEEDED", "COMPLETE"}
 _WHAT_TO_DO = """\
@@ -116,7 +116,7 @@ def write_quarantine(report: Artifact, prepared: str) -> int:
         f"<tr><td>{html.escape(record.item)}</td><td>{html.escape(record.reason)}</td></tr>"
         for record in records
     )
-    title = f"{len(records)} products could not be prepared" if records else "All were prepared"
+    title = f"Could not be prepared: {len(records)}" if records else "All were prepared"
     _write_html(report, title, f"<table>{rows}</table>" if records else "")
     return len(records)
 
