@@ -42,13 +42,15 @@ class Ring:
         return found[0] if len(found) == 1 else hashlib.sha256("".join(found).encode()).hexdigest()
 
     def check(self) -> None:
-        """Check that the evaluation set is the one that the policy asks for.
+        """Check that the evaluation set is the one that the policy asks for, and its baseline.
 
         Raises
         ------
         ConfigError
-            It is another one.
+            It is another one, or the baseline is no model without weights.
         """
+        if self.policy.baseline is not None:
+            _baseline(self.policy.baseline)
         wanted = self.policy.evaluation_set
         if wanted is not None and wanted != self.fingerprint:
             raise ConfigError(

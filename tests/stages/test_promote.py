@@ -353,6 +353,16 @@ def test_a_version_says_what_it_was_made_from(mlflow_store: str, tmp_path: Path)
     assert tracking.find_versions("another") == ()
 
 
+def test_an_unknown_baseline_is_refused_before_anything_is_registered(
+    mlflow_store: str, tmp_path: Path, records: str
+) -> None:
+    (tmp_path / "policy.yaml").write_text("baseline: nearest\n")
+    network = record_network(tmp_path / "network", 0.0)
+    with pytest.raises(ConfigError, match="no model 'nearest'"):
+        promote(settings(network, records, str(tmp_path / "policy.yaml")))
+    assert tracking.find_versions("decloud") == ()
+
+
 def test_the_folder_of_another_run_is_refused(mlflow_store: str, tmp_path: Path) -> None:
     network = record_network(tmp_path / "network", 0.0)
     with pytest.raises(ConfigError, match=f"was made by MLflow run {network.run_id}, not by other"):
