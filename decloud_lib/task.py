@@ -34,7 +34,8 @@ _MOST_PICTURES = 12
 _STYLE = (
     "body{font:15px/1.4 sans-serif;margin:2em}h1{font-size:1.3em}h2{font-size:1.1em}"
     "table{border-collapse:collapse}td,th{padding:.2em .8em;text-align:left;"
-    "border-bottom:1px solid #ddd;vertical-align:top}figure{margin:1em 0}img{max-width:100%;border:1px solid #ddd}"
+    "border-bottom:1px solid #ddd;vertical-align:top}figure{margin:1em 0}"
+    "img{max-width:100%;border:1px solid #ddd}"
 )
 _GOOD = {"SUCCEEDED", "COMPLETE"}
 _WHAT_TO_DO = """\
