@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from decloud_lib import storage
 from decloud_lib.errors import ConfigError, GridMismatchError
-from decloud_lib.raster.products.prepared import PreparedS1, PreparedS2, open_s1, open_s2
+from decloud_lib.raster.products.prepared import PreparedS1, PreparedS2
 from decloud_lib.raster.views import stored_files
 from decloud_lib.reconstruction.five_dates import PARTIAL
 from decloud_lib.reconstruction.inputs import SceneInputs, Search, choose, choose_some
@@ -26,6 +27,16 @@ class Given:
     dem: str | None = None
 
 
+class Opener(Protocol):
+    """Opens images that were named."""
+
+    def s2(self, uris: Sequence[str]) -> list[PreparedS2]:
+        """Open optical products."""
+
+    def s1(self, uris: Sequence[str]) -> list[PreparedS1]:
+        """Open radar images."""
+
+
 @dataclass(frozen=True, slots=True)
 class Candidates:
     """The prepared images of one tile to choose from."""
@@ -36,6 +47,7 @@ class Candidates:
 
 def gather(
     given: Given,
+    opener: Opener,
     roles: frozenset[str],
     search: Search,
     candidates: Callable[[str], Candidates | None],
@@ -46,6 +58,8 @@ def gather(
     ----------
     given
         What the user named. A side (before, date, after) with a list is not added to.
+    opener
+        Opens it.
     roles
         What the network needs, as `scene.roles_of` gives it.
     search
@@ -60,15 +74,19 @@ def gather(
     GridMismatchError
         A given image is one of another tile.
     ProductError
-        A given image is not there or not a prepared one.
+        A given image is not there, or none that can be read.
     """
+
+    def wanted_of(role: str, uris: tuple[str, ...]) -> tuple[str, ...]:
+        return uris if role in roles else ()
+
     inputs = SceneInputs(
-        target=open_s2(given.in_s2),
-        s2_before=_open_s2(given.s2_before, "s2_tm1" in roles),
-        s1_before=_open_s1(given.s1_before, "s1_tm1" in roles),
-        s1=_open_s1(given.s1, "s1_t" in roles),
-        s2_after=_open_s2(given.s2_after, "s2_tp1" in roles),
-        s1_after=_open_s1(given.s1_after, "s1_tp1" in roles),
+        target=opener.s2([given.in_s2])[0],
+        s2_before=tuple(opener.s2(wanted_of("s2_tm1", given.s2_before))),
+        s1_before=tuple(opener.s1(wanted_of("s1_tm1", given.s1_before))),
+        s1=tuple(opener.s1(wanted_of("s1_t", given.s1))),
+        s2_after=tuple(opener.s2(wanted_of("s2_tp1", given.s2_after))),
+        s1_after=tuple(opener.s1(wanted_of("s1_tp1", given.s1_after))),
         dem=given.dem if "dem" in roles else None,
     )
     _check_tile(inputs)
@@ -150,11 +168,3 @@ def _check_tile(inputs: SceneInputs) -> None:
                 f"{item.uri} is an image of tile {item.tile}, the image to rebuild "
                 f"({inputs.target.name}) one of {inputs.target.tile}: give images of one tile"
             )
-
-
-def _open_s2(uris: tuple[str, ...], needed: bool) -> tuple[PreparedS2, ...]:  # noqa: FBT001
-    return tuple(open_s2(uri) for uri in listed_uris(uris)) if needed else ()
-
-
-def _open_s1(uris: tuple[str, ...], needed: bool) -> tuple[PreparedS1, ...]:  # noqa: FBT001
-    return tuple(open_s1(uri) for uri in listed_uris(uris)) if needed else ()

@@ -34,6 +34,7 @@ from decloud_lib.reconstruction.scene import limit_radar, make_sources, roles_of
 from decloud_lib.reconstruction.served import ModelInUse, open_model
 from decloud_lib.reconstruction.turns import Turns
 from decloud_lib.reconstruction.usable import check_clear_neighbours, check_has_data
+from decloud_lib.stages.given_images import GivenImages
 from decloud_lib.stages.reconstruct_options import ReconstructOptions
 
 logger = logging.getLogger(__name__)
@@ -45,23 +46,28 @@ class ReconstructConfig(ReconstructOptions):
     The dates around it are given as lists, or chosen from the folders of the prepared tile.
     """
 
-    in_s2: str = Field(description="Prepared product to rebuild: URI of its folder.")
+    in_s2: str = Field(
+        description="Product to rebuild: URI of the prepared folder, or of "
+        "a product as it was delivered (Theia or ESA, folder or .zip), read where it is."
+    )
     il_s1before: tuple[str, ...] = Field(
-        default=(), description="Prepared S1 images of the dates before; or a .txt file of them."
+        default=(),
+        description="S1 images of the dates before, prepared or as delivered; or a .txt file.",
     )
     il_s2before: tuple[str, ...] = Field(
         default=(),
-        description="Prepared S2 products before the date: folders; or a .txt file of them.",
+        description="S2 products before the date, prepared or as delivered; or a .txt file.",
     )
     il_s1: tuple[str, ...] = Field(
-        default=(), description="Prepared S1 images at the date; or a .txt file of them."
+        default=(), description="S1 images at the date, prepared or as delivered; or a .txt file."
     )
     il_s1after: tuple[str, ...] = Field(
-        default=(), description="Prepared S1 images of the dates after; or a .txt file of them."
+        default=(),
+        description="S1 images of the dates after, prepared or as delivered; or a .txt file.",
     )
     il_s2after: tuple[str, ...] = Field(
         default=(),
-        description="Prepared S2 products after the date: folders; or a .txt file of them.",
+        description="S2 products after the date, prepared or as delivered; or a .txt file.",
     )
     s1_dir: str | None = Field(
         default=None,
@@ -235,6 +241,7 @@ def _prepared(config: ReconstructConfig, model: ModelInUse, series: Series | Non
     roles = roles_of(contract)
     inputs = gather(
         _given(config),
+        GivenImages.beside(config.output),
         roles,
         _search(config, model),
         lambda tile: series.candidates if series else _listed(config, tile),

@@ -17,17 +17,16 @@ from decloud_lib.raster.products.prepared import (
     PreparedS2,
     list_s1,
     list_s2,
-    open_s1,
-    open_s2,
 )
 from decloud_lib.reconstruction import catalog
-from decloud_lib.reconstruction.gather import Candidates, listed_uris
+from decloud_lib.reconstruction.gather import Candidates
 from decloud_lib.reconstruction.images import beside
 from decloud_lib.reconstruction.rehearsal import Foreseen, SeriesRehearsal, rehearse_series
 from decloud_lib.reconstruction.render import check_outputs
 from decloud_lib.reconstruction.scene import roles_of
 from decloud_lib.reconstruction.served import ModelInUse, open_model
 from decloud_lib.reconstruction.turns import StoppedError, Turns
+from decloud_lib.stages.given_images import FOLDER, GivenImages
 from decloud_lib.stages.reconstruct import (
     ReconstructConfig,
     ReconstructResult,
@@ -52,10 +51,12 @@ class ReconstructSeriesConfig(ReconstructOptions):
         description="Prepared S1 images: S1_PREPARE, or a tile's folder in it (URI). Or --il-s1.",
     )
     il_s2: tuple[str, ...] = Field(
-        default=(), description="Prepared S2 products instead of a folder; or a .txt file of them."
+        default=(),
+        description="S2 products instead of a folder, prepared or as delivered; or a .txt file.",
     )
     il_s1: tuple[str, ...] = Field(
-        default=(), description="Prepared S1 images instead of a folder; or a .txt file of them."
+        default=(),
+        description="S1 images instead of a folder, prepared or as delivered; or a .txt file.",
     )
     dem: str | None = Field(
         default=None,
@@ -249,8 +250,8 @@ def _listed(config: ReconstructSeriesConfig) -> tuple[list[PreparedS1], list[Pre
     ):
         if folder and images:
             logger.warning("--%s-dir %s is not looked at: --il-%s is given", name, folder, name)
-    s1 = [open_s1(uri) for uri in listed_uris(config.il_s1)]
-    s2 = [open_s2(uri) for uri in listed_uris(config.il_s2)]
+    given = GivenImages(storage.join(config.out_dir, FOLDER))
+    s1, s2 = given.s1(config.il_s1), given.s2(config.il_s2)
     s2 = s2 or (list_s2(config.s2_dir) if config.s2_dir else [])
     if config.s1_dir and not s1:
         tiles = sorted({item.tile for item in s2})

@@ -17,13 +17,10 @@ from decloud_lib.raster.products.prepared import (
     PreparedS2,
     list_s1,
     list_s2,
-    open_s1,
-    open_s2,
 )
 from decloud_lib.raster.views import open_image, stored_files
 from decloud_lib.reconstruction.catalog import Scene
 from decloud_lib.reconstruction.extent import window_of
-from decloud_lib.reconstruction.gather import listed_uris
 from decloud_lib.reconstruction.images import Wanted
 from decloud_lib.reconstruction.job import Job, make, manifest_uri
 from decloud_lib.reconstruction.rehearsal import Rehearsal, rehearse
@@ -37,6 +34,7 @@ from decloud_lib.reconstruction.synthesis import (
     score,
     synthesis_sources,
 )
+from decloud_lib.stages.given_images import FOLDER, GivenImages
 from decloud_lib.stages.reconstruct_options import RenderOptions
 from decloud_lib.types import Grid
 
@@ -55,10 +53,12 @@ class SynthesiseConfig(RenderOptions):
         description="Prepared S1 images of the tile (URI), for a model with radar. Or --il-s1.",
     )
     il_s2: tuple[str, ...] = Field(
-        default=(), description="Prepared S2 products instead of a folder; or a .txt file of them."
+        default=(),
+        description="S2 products instead of a folder, prepared or as delivered; or a .txt file.",
     )
     il_s1: tuple[str, ...] = Field(
-        default=(), description="Prepared S1 images instead of a folder; or a .txt file of them."
+        default=(),
+        description="S1 images instead of a folder, prepared or as delivered; or a .txt file.",
     )
     out_dir: str = Field(
         description="Folder (URI) for the image, `monthly_synthesis_s2_<year><month>.tif` "
@@ -189,9 +189,10 @@ def _scene(config: SynthesiseConfig, grid: Grid) -> Scene:
 
 
 def _given(config: SynthesiseConfig) -> tuple[list[PreparedS1], list[PreparedS2]]:
-    s2 = [open_s2(uri) for uri in listed_uris(config.il_s2)]
+    given = GivenImages(storage.join(config.out_dir, FOLDER))
+    s2 = given.s2(config.il_s2)
     s2 = s2 or (list_s2(config.s2_dir) if config.s2_dir else [])
-    s1 = [open_s1(uri) for uri in listed_uris(config.il_s1)]
+    s1 = given.s1(config.il_s1)
     s1 = s1 or (list_s1(config.s1_dir) if config.s1_dir else [])
     tiles = sorted({item.tile for item in s2})
     if len(tiles) > 1 or any(item.tile not in tiles for item in s1 if tiles):
