@@ -39,9 +39,7 @@ class StageConfig(BaseModel):
     or a local path. `json_schema_extra={"flags": ["-lr"]}` on a field adds short option names.
     """
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     overwrite: bool = Field(
         default=False, description="Replace an output that was made from other settings or inputs."

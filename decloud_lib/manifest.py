@@ -128,7 +128,7 @@ def read(uri: str) -> Manifest | None:
     except storage.MissingFileError:
         return None
     except ValidationError:
-        logger.warning("%s is no manifest; the output is made anew", uri)
+        logger.warning("%s: not a manifest, taken as if there were none", uri)
         return None
 
 

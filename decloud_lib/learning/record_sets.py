@@ -197,8 +197,9 @@ def local_records(
 def _check_number(records: LocalRecords, *, skip_damaged: bool) -> None:
     """Compare the number of samples with that of the manifest: a file may be gone, or cut."""
     made, found = records.source.samples, records.samples
-    if skip_damaged and not found:
-        raise NoSampleError(f"{records.source.uri}: no sample is whole; make the samples again")
+    if not found and (skip_damaged or not made):
+        problem = "no sample is whole" if skip_damaged else "found no sample in its files"
+        raise NoSampleError(f"{records.source.uri}: {problem}; make the samples again")
     if not made or made == found:
         return
     told = f"{records.source.uri}: found {found} samples, its manifest says {made}"

@@ -189,8 +189,14 @@ def load_model(folder: Path) -> ServedModel:
             f"found {', '.join(sorted(signatures)) or 'none'}; export the model again"
         )
     serve = serving(signatures[SERVE])
-    given = signatures[PREDICT if PREDICT in signatures else SERVE].structured_outputs
-    served = {canonical(name) for name in given}
+    called = signatures[PREDICT if PREDICT in signatures else SERVE]
+    asked = set(called.structured_input_signature[1])
+    if asked != set(contract.input_keys):
+        raise ModelFolderError(
+            f"{folder}: the SavedModel takes {', '.join(sorted(asked))}, its contract names "
+            f"{', '.join(sorted(contract.input_keys))}; export the model again"
+        )
+    served = {canonical(name) for name in called.structured_outputs}
     wanted = {item.tensor for item in contract.outputs}
     if not wanted <= served:
         raise ModelFolderError(

@@ -138,6 +138,10 @@ def evaluate(config: EvaluateConfig) -> EvaluateResult:
             if manifest.is_current(done, planned, overwrite=config.overwrite):
                 logger.info("%s is there already, of the same models and records", config.output)
                 return _read(config.output)
+        if config.run_id is not None and not tracking.has_run(config.run_id):
+            raise ConfigError(
+                f"--run-id {config.run_id}: no such run in MLflow; check it and MLFLOW_TRACKING_URI"
+            )
         found = _score(config, sets, folders, definitions)
     tables = _tables(found)
     _record(config, sets, found, tables)

@@ -3,7 +3,7 @@
 import re
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from decloud_lib.config import StageConfig
 
@@ -17,6 +17,8 @@ _WITHOUT_INFLUENCE = {
 
 class TrainConfig(StageConfig):
     """Settings of `train`."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     training_record: str = Field(description="Folder of the training records.")
     valid_records: tuple[str, ...] = Field(

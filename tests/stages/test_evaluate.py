@@ -115,6 +115,14 @@ def test_a_missing_model_folder_is_named(records: Path, tmp_path: Path) -> None:
         evaluate(config)
 
 
+def test_an_unknown_run_is_told_before_the_scoring(
+    records: Path, mlflow_store: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ConfigError, match="--run-id abc: no such run"):
+        evaluate(EvaluateConfig(test_records=(str(records),), model="nearest_date", run_id="abc"))
+    assert "scores of" not in caplog.text
+
+
 def test_a_model_must_be_given() -> None:
     with pytest.raises(SettingsError, match="give --savedmodel, or the --model"):
         EvaluateConfig(test_records=("a",), output="b")

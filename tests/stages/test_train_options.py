@@ -232,6 +232,10 @@ def test_checkpoints_are_kept_under_the_documented_name(training: Training) -> N
     ]
 
 
+def test_numbers_must_be_finite(training: Training) -> None:
+    assert "--clip-norm: Input should be a finite number" in training.refused("--clip_norm inf")
+
+
 @pytest.mark.parametrize("option", ["--ckpt_dir", "--logdir"])
 def test_a_place_that_cannot_be_written_is_told_before_the_first_epoch(
     training: Training, option: str

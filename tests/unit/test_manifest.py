@@ -169,7 +169,7 @@ def test_what_is_no_manifest_counts_as_none(
     storage.write_bytes(thing.manifest, content)
     assert manifest.read(thing.manifest) is None
     assert thing.run(ThingConfig())
-    assert "is no manifest" in caplog.text
+    assert "not a manifest" in caplog.text
 
 
 def test_no_manifest_without_all_outputs(bucket: str) -> None:

@@ -67,6 +67,14 @@ def test_samples_that_are_gone_are_counted(
     assert f"train: found {left} samples, its manifest says 9" in caplog.text
 
 
+def test_files_without_a_sample_are_refused(tmp_path: Path) -> None:
+    folder = write_records(tmp_path / "train", n=1)
+    (folder / "0.records").write_bytes(b"")
+    found = find_record_sets([str(folder)])
+    with pytest.raises(NoSampleError, match="found no sample in its files"), local_records(found):
+        pass
+
+
 def test_folders_of_one_name_are_told_apart_by_their_parent(tmp_path: Path) -> None:
     uris = [str(write_records(tmp_path / part / "valid", n=1)) for part in ("a", "b")]
     assert [item.name for item in find_record_sets(uris)] == ["a-valid", "b-valid"]

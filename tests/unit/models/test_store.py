@@ -54,15 +54,18 @@ def test_a_network_without_our_signatures_is_refused(tmp_path: Path) -> None:
         load_model(tmp_path / "model")
 
 
-def test_a_contract_that_promises_more_is_refused(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", ["inputs", "outputs"])
+def test_a_contract_of_another_network_is_refused(folder: Path, tmp_path: Path, part: str) -> None:
     contract = read_contract(folder)
     more = contract.outputs[0].model_copy(update={"tensor": "s2_20m_estim"})
+    changed = {"inputs": contract.inputs[1:], "outputs": (more,)}[part]
+    said = {"inputs": "its contract names s2_", "outputs": "promises s2_20m_estim"}[part]
     copy = tmp_path / "model"
     copy.symlink_to(folder)
     original = (folder / "model.json").read_bytes()
     try:
-        write_contract(contract.model_copy(update={"outputs": (more,)}), copy)
-        with pytest.raises(ModelFolderError, match="promises s2_20m_estim"):
+        write_contract(contract.model_copy(update={part: changed}), copy)
+        with pytest.raises(ModelFolderError, match=said):
             load_model(copy)
     finally:
         (folder / "model.json").write_bytes(original)
