@@ -90,6 +90,7 @@ def gather(
         dem=given.dem if "dem" in roles else None,
     )
     _check_tile(inputs)
+    _check_order(inputs)
     listed = {
         "tm1": bool(inputs.s2_before or inputs.s1_before),
         "t": bool(inputs.s1),
@@ -167,4 +168,17 @@ def _check_tile(inputs: SceneInputs) -> None:
             raise GridMismatchError(
                 f"{item.uri} is an image of tile {item.tile}, the image to rebuild "
                 f"({inputs.target.name}) one of {inputs.target.tile}: give images of one tile"
+            )
+
+
+def _check_order(inputs: SceneInputs) -> None:
+    """Refuse optical images on the wrong side of the date; radar goes with them, not with it."""
+    now = inputs.target.acquired
+    late = [item.name for item in inputs.s2_before if item.acquired >= now]
+    early = [item.name for item in inputs.s2_after if item.acquired <= now]
+    for side, names in (("before", late), ("after", early)):
+        if names:
+            raise ConfigError(
+                f"--il-s2{side}: {', '.join(names)} was not taken {side} {inputs.target.name}; "
+                "give it on the other side, or leave it out"
             )

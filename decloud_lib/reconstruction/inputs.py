@@ -221,8 +221,8 @@ def _with_sar(
     kept = [item for item in optical if partners[item.name]][:MAX_DATES]
     if not kept:
         raise NoSampleError(
-            f"no S1 image within {gap_ms / 3_600_000:g} h of the S2 dates "
-            f"{_listed(optical)} around {_when(target)}; found S1 {_listed(s1)}; "
+            f"no S1 image within {gap_ms / 3_600_000:g} h of an S2 date "
+            f"({_listed(optical)}) around {_when(target)}; found S1 {_listed(s1)}; "
             + (f"prepare more S1 dates, raise --maxgap, or {_NO_RADAR}" if s1 else _CHECK_S1)
         )
     return kept, _sar_beside(kept, s1, gap_ms)

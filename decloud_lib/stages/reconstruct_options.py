@@ -94,7 +94,7 @@ class RenderOptions(StageConfig):
     @classmethod
     def _is_box(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         if value and (len(value) != 4 or not (value[0] < value[2] and value[1] < value[3])):
-            raise ValueError("expected four numbers: left bottom right top")
+            raise ValueError("expected left bottom right top, with left < right and bottom < top")
         return value
 
     @model_validator(mode="after")

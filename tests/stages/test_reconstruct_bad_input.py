@@ -18,6 +18,7 @@ import rasterio
 from decloud_lib import manifest
 from decloud_lib.arrays.pairing import Pair, nearest, pairs_within_gap
 from decloud_lib.errors import (
+    ConfigError,
     DecloudError,
     GridMismatchError,
     MissingBandError,
@@ -101,6 +102,15 @@ def test_a_tile_or_a_projection_of_elsewhere_is_named(scene: Scene, tmp_path: Pa
     with pytest.raises(GridMismatchError, match="EPSG:32632"):
         reconstruct(config_of(scene, tmp_path / "a.tif", il_s2before=(far.s2[-10.0].uri,)))
     assert not list(tmp_path.glob("a.*"))
+
+
+@pytest.mark.parametrize(("side", "day"), [("before", 10.0), ("after", -10.0)])
+def test_dates_on_the_wrong_side_are_refused(
+    scene: Scene, tmp_path: Path, side: str, day: float
+) -> None:
+    given = {f"il_s2{side}": (scene.s2[day].uri,)}
+    with pytest.raises(ConfigError, match=rf"--il-s2{side}: .* was not taken {side}"):
+        reconstruct(config_of(scene, tmp_path / "a.tif", **given))
 
 
 def test_without_radar_the_message_says_which_models_remain(

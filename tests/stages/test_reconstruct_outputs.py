@@ -138,8 +138,8 @@ def test_an_extent_may_be_given_in_degrees(scene: Scene, mean: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("bbox", "message"),
     [
-        ((1.0, 2.0, 3.0), "four numbers"),
-        ((3.0, 0.0, 1.0, 2.0), "four numbers"),
+        ((1.0, 2.0, 3.0), "left < right"),
+        ((3.0, 0.0, 1.0, 2.0), "left < right"),
         ((), "says nothing without bbox"),
     ],
 )
