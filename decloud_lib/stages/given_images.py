@@ -79,7 +79,7 @@ class GivenImages:
         try:
             return open_prepared(uri)
         except ProductError as no_prepared:
-            if not storage.exists(uri) or _is_prepared(uri):
+            if not _may_be_delivered(uri):
                 raise
             root = storage.join(self.folder, storage.name_of(uri))
             try:
@@ -95,7 +95,9 @@ class GivenImages:
             return found
 
 
-def _is_prepared(uri: str) -> bool:
-    """Say whether there are statistics: it is then a prepared image that is damaged."""
-    files = storage.list_files(uri) if not uri.endswith((".tif", ".tiff", ".zip")) else []
-    return any("_stats." in entry.uri or entry.uri.endswith("_edge.tif") for entry in files)
+def _may_be_delivered(uri: str) -> bool:
+    """Say whether something is there without statistics; with some it is prepared, and damaged."""
+    if storage.stat(uri) is not None:
+        return True
+    files = [storage.name_of(entry.uri) for entry in storage.list_files(uri)]
+    return bool(files) and not any("_stats." in name for name in files)

@@ -77,3 +77,14 @@ def test_what_is_neither_is_told(series: SyntheticSeries, tmp_path: Path) -> Non
     with pytest.raises(ProductError, match="nor one as it was delivered"):
         given.s1([str(tmp_path / half.name)])
     assert not (tmp_path / FOLDER).exists(), "nothing is left of what failed"
+
+
+def test_folders_in_a_bucket_are_read_there(series: SyntheticSeries, s3: str) -> None:
+    """A folder in a bucket is no object."""
+    (folder, *_) = (path for path in series.root.glob("SENTINEL2/*/*") if path.is_dir())
+    storage.upload_folder(folder, f"{s3}/{folder.name}")
+    (found,) = GivenImages(f"{s3}/out/{FOLDER}").s2([f"{s3}/{folder.name}"])
+    assert found.name == folder.name
+    assert found.uri.startswith(f"{s3}/out/{FOLDER}/{folder.name}/")
+    with pytest.raises(ProductError, match="found none"):
+        GivenImages(f"{s3}/out/{FOLDER}").s2([f"{s3}/{folder.name.replace('_C_', '_D_')}"])
