@@ -185,7 +185,8 @@ def _places(facts: CardFacts) -> Iterator[Part]:
 
 def _scores(facts: CardFacts) -> Iterator[Part]:
     if not facts.class_rows:
-        yield Part("scores", "Scores", "Not scored yet.")
+        text = "Not compared yet; what evaluations found are metrics of its MLflow run."
+        yield Part("scores", "Scores", text)
         return
     text = (
         "Means over the evaluation samples with bootstrap intervals; psnr_db and ssim: higher is "

@@ -79,7 +79,7 @@ def test_a_card_without_scores_and_records_says_so(mlflow_store: str, tmp_path: 
     network = record_network(tmp_path / "network", 0.0)
     promote(PromoteConfig(savedmodel=network.savedmodel, run_id=network.run_id))
     text = card(CardConfig(model="models:/decloud@challenger")).text()
-    assert "Not scored yet." in text
+    assert "Not compared yet" in text
     assert "The records of the training are not known, or no longer there." in text
     assert "Unknown: no records are known." in text
 
