@@ -17,9 +17,7 @@ class RenderOptions(StageConfig):
     """What everything that runs a network over images has in common."""
 
     savedmodel: str = Field(
-        description="Model: URI of its folder, or `models:/name@alias` in MLflow; or a name: "
-        "residual (with the weights of the package), linear_gap_filling, nearest_date, "
-        "gapfilling_fitted or gapfilling_kriged."
+        description="Model: URI of its folder, or `models:/name@alias` in MLflow."
     )
     dem: str | None = Field(
         default=None,
@@ -133,6 +131,11 @@ class RenderOptions(StageConfig):
 class ReconstructOptions(RenderOptions):
     """What the reconstruction of a date and of a series have in common."""
 
+    savedmodel: str = Field(
+        description="Model: URI of its folder, or `models:/name@alias` in MLflow; or a name: "
+        "residual (with the weights of the package), linear_gap_filling, nearest_date, "
+        "gapfilling_fitted or gapfilling_kriged."
+    )
     keep_clear: bool = Field(
         default=False,
         description="Keep the observed pixels where the date is clear, with a transition.",
