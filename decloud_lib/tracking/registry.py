@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from decloud_lib.tracking.server import TrackingError, calling, client
+from decloud_lib.tracking.server import TrackingError, calling, client, is_missing
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +88,8 @@ def find_version(name: str, number: int) -> Version:
 def find_versions(name: str) -> tuple[Version, ...]:
     """Return all versions of a registered model, the newest first; none when there is no model."""
     aliases = _aliases(name)
+    if is_missing():
+        return ()
     with calling():
         found = [_version(item) for item in client().search_model_versions(f"name = '{name}'")]
     # A listing of versions leaves out their aliases.
@@ -194,6 +196,8 @@ def logged_model(run_id: str) -> Any:
 
 
 def _aliases(name: str) -> dict[str, int]:
+    if is_missing():
+        return {}
     try:
         with calling():
             found = client().get_registered_model(name).aliases

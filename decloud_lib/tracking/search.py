@@ -8,7 +8,14 @@ from typing import Any
 
 from decloud_lib.garbage import uncollected
 from decloud_lib.tracking.runs import THUMBNAIL
-from decloud_lib.tracking.server import TrackingError, calling, client, place, tracking_uri
+from decloud_lib.tracking.server import (
+    TrackingError,
+    calling,
+    client,
+    is_missing,
+    place,
+    tracking_uri,
+)
 
 #: As many as MLflow gives at once.
 _PAGE = 1000
@@ -54,6 +61,8 @@ def search_runs(experiments: Sequence[str] = (), where: str = "") -> list[FoundR
     TrackingError
         There is no such experiment, or MLflow cannot be reached.
     """
+    if is_missing():
+        return []
     with calling(), uncollected():
         mlflow = client()
         known = {item.name: item.experiment_id for item in _pages(mlflow.search_experiments)}

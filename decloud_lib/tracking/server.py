@@ -63,6 +63,12 @@ def _in_pod() -> bool:
     return "KUBERNETES_SERVICE_HOST" in os.environ
 
 
+def is_missing() -> bool:
+    """Say whether MLflow is a database file that is not there: to ask it would make one."""
+    path = tracking_uri().removeprefix(_SQLITE)
+    return path != tracking_uri() and not Path(path.partition("?")[0]).exists()
+
+
 def reach() -> str:
     """Ask MLflow something that needs its store; return a word on what was found.
 

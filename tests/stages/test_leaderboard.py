@@ -52,6 +52,16 @@ def test_more_runs_than_a_page_are_all_found(
     assert [run.name for run in tracking.search_runs()] == [f"run {n}" for n in (4, 3, 2, 1, 0)]
 
 
+def test_to_look_makes_no_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(ConfigError, match="holds no runs"):
+        leaderboard(LeaderboardConfig())
+    assert tracking.find_versions("decloud") == ()
+    assert tracking.find_alias("decloud", "champion") is None
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_unknown_score_and_experiment_are_named(
     mlflow_store: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
