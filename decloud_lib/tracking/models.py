@@ -10,7 +10,14 @@ from decloud_lib import checksums, signing, storage
 from decloud_lib.errors import ModelFolderError
 from decloud_lib.tracking import registry
 from decloud_lib.tracking.runs import ARTIFACT
-from decloud_lib.tracking.server import TrackingError, calling, client, connect
+from decloud_lib.tracking.server import (
+    TrackingError,
+    calling,
+    client,
+    connect,
+    is_missing,
+    place,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +94,7 @@ def _resolve(uri: str) -> tuple[str, str]:
 
     An alias may move while its model is brought here: it is followed once.
     """
+    _check_there(uri)
     with calling():
         rest = uri.removeprefix(_REGISTERED)
         if uri.startswith(_OF_RUN):
@@ -113,6 +121,7 @@ def resolve_version(uri: str) -> registry.Version:
     TrackingError
         There is none, or the name is no such name.
     """
+    _check_there(uri)
     rest = uri.removeprefix(_REGISTERED)
     name, at, alias = rest.rpartition("@")
     if at:
@@ -125,6 +134,14 @@ def resolve_version(uri: str) -> registry.Version:
             f"{uri}: not a model; expected models:/NAME@ALIAS, models:/NAME/VERSION or runs:/RUN_ID"
         )
     return registry.find_version(name, int(number))
+
+
+def _check_there(uri: str) -> None:
+    if is_missing():
+        raise TrackingError(
+            f"{uri} not found: there is no database {place()}; check MLFLOW_TRACKING_URI, and "
+            "the folder that you are in"
+        )
 
 
 def _download(uri: str, source: str, parent: str) -> Path:

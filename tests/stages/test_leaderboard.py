@@ -59,6 +59,9 @@ def test_to_look_makes_no_database(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         leaderboard(LeaderboardConfig())
     assert tracking.find_versions("decloud") == ()
     assert tracking.find_alias("decloud", "champion") is None
+    for uri in ("models:/decloud@champion", "models:/decloud/1", "runs:/0"):
+        with pytest.raises(tracking.TrackingError, match=f"{uri} not found: there is no database"):
+            tracking.check_model(uri)
     assert list(tmp_path.iterdir()) == []
 
 
