@@ -77,6 +77,23 @@ class FirstUsable:
         self.chosen[take] = other.chosen[take]
 
 
+def of_chosen(values: Sequence[int], chosen: Array) -> Array:
+    """Return (H, W) int64, the value of the image that fills each pixel; the first where none does.
+
+    Parameters
+    ----------
+    values
+        One per image, such as its time.
+    chosen : (H, W) int16
+        See `FirstUsable`.
+    """
+    found = np.full(chosen.shape, values[0], np.int64)
+    # Several times as fast as a look-up, for few images.
+    for number in range(1, int(chosen.max()) + 1):
+        np.copyto(found, values[number], where=chosen == number)
+    return found
+
+
 def first_usable(
     stack: Sequence[Array], usable: Sequence[Array], nodata: int, preferred: Sequence[Array] = ()
 ) -> tuple[Array, Array]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from decloud_lib import bands
-from decloud_lib.arrays.composite import FirstUsable, Layer
+from decloud_lib.arrays.composite import FirstUsable, Layer, of_chosen
 from decloud_lib.reconstruction.readers import Image, ReaderPool
 from decloud_lib.reconstruction.sources import Optical
 from decloud_lib.types import Array, Window
@@ -67,9 +67,8 @@ class ClearDates:
         }
 
     def _times(self, chosen: Array) -> Array:
-        times = np.array([date.optical.time_ms for date in self.dates] or [0], np.int64)
-        # Clipped: where nothing was chosen stands the first date.
-        return times.take(chosen, mode="clip")[:, :, np.newaxis]
+        times = [date.optical.time_ms for date in self.dates] or [0]
+        return of_chosen(times, chosen)[:, :, np.newaxis]
 
 
 @dataclass(frozen=True, slots=True)

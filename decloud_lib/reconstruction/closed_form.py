@@ -9,6 +9,7 @@ from decloud_lib import bands
 from decloud_lib.arrays.temporal import RADIUS_PX
 from decloud_lib.models.contract import ModelContract, ModelInput, ModelOutput
 from decloud_lib.models.keys import kind_of
+from decloud_lib.reconstruction.fit_inputs import STRIP_PX
 from decloud_lib.reconstruction.five_dates import FITTED_KEYS
 from decloud_lib.reconstruction.regional_fit import RegionalFit
 from decloud_lib.types import Array, Window
@@ -52,21 +53,35 @@ class Interpolation:
         self, windows: Sequence[Window], readings: Sequence[Mapping[str, Array]]
     ) -> list[Array]:
         """Estimate a batch; see `network.Estimator`."""
-        del windows
-        return [np.stack([self._one(reading) for reading in readings])]
+        # Bands are planes in memory, as those that are read and written.
+        n_bands = len(self.contract.outputs[0].bands)
+        estimates = np.empty((len(windows), n_bands, *windows[0].shape), np.float32)
+        for reading, planes in zip(readings, estimates, strict=True):
+            estimate = np.moveaxis(planes, 0, 2)
+            for row in range(0, len(estimate), STRIP_PX):
+                rows = slice(row, row + STRIP_PX)
+                estimate[rows] = self._strip(reading, rows)
+        return [np.moveaxis(estimates, 1, -1)]
 
-    def _one(self, reading: Mapping[str, Array]) -> Array:
+    def _strip(self, reading: Mapping[str, Array], rows: slice) -> Array:
+        """Return (rows, W, B) float32 of a few rows, which stay in the processor's cache."""
         date = next(key for key in self.contract.input_keys if key.endswith(("_t", "_target")))
         past, now, future = (
-            reading[f"s2_timestamp_{name}"] for name in ("tm1", date.rpartition("_")[2], "tp1")
+            _rows(reading[f"s2_timestamp_{name}"], rows)
+            for name in ("tm1", date.rpartition("_")[2], "tp1")
         )
         # Differences are exact before they become short.
         since, span = (now - past).astype(np.float32), (future - past).astype(np.float32)
         ratio = np.divide(since, span, out=np.zeros_like(span), where=span != 0)
-        before, after = (reading[key].astype(np.float32) for key in ("s2_tm1", "s2_tp1"))
+        before, after = (reading[key][rows].astype(np.float32) for key in ("s2_tm1", "s2_tp1"))
         estimate = self.rule(before, after, ratio)
         estimate *= _SCALE
         return estimate
+
+
+def _rows(times: Array, rows: slice) -> Array:
+    """Return some rows; a date that counts for the whole window has but one pixel."""
+    return times if times.shape == (1, 1, 1) else times[rows]
 
 
 def _contract(name: str, keys: tuple[str, ...], target: str, reach_px: int) -> ModelContract:

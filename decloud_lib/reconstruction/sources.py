@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from decloud_lib import bands
-from decloud_lib.arrays.composite import UNFILLED, FirstUsable, Layer
+from decloud_lib.arrays.composite import UNFILLED, FirstUsable, Layer, of_chosen
 from decloud_lib.arrays.masks import all_nodata
 from decloud_lib.arrays.pairing import Pair
 from decloud_lib.reconstruction.readers import Image, ReaderPool
@@ -126,7 +126,7 @@ class PairMosaic:
             if best.is_full:
                 break
             clear = self._clear(pool, window, pair) if self.clear_first else None
-            wanted = best.open if clear is None else (best.open & clear) | fallback.open
+            wanted = best.open if clear is None else best.open & (clear | fallback.open)
             if not wanted.any():
                 continue
             pixels = {"s2": read(self.optical[pair.optical].image)}
@@ -135,7 +135,7 @@ class PairMosaic:
                 pixels["s1"] = read(self.sar[pair.sar])
                 usable &= ~all_nodata(pixels["s1"], bands.S1_NODATA)
             if clear is not None:
-                fallback.add(number, pixels, usable)
+                fallback.add(number, pixels, usable & ~clear)
                 usable &= clear
             best.add(number, pixels, usable)
         if fallback is not best:
@@ -165,8 +165,8 @@ class PairMosaic:
 
     def _times(self, chosen: Array) -> Array:
         # A pixel without a date gets that of the first pair: it becomes no data in the output.
-        times = np.array([self.optical[pair.optical].time_ms for pair in self.pairs], np.int64)
-        return times[np.where(chosen == UNFILLED, 0, chosen)][:, :, np.newaxis]
+        times = [self.optical[pair.optical].time_ms for pair in self.pairs]
+        return of_chosen(times, chosen)[:, :, np.newaxis]
 
 
 @dataclass(frozen=True, slots=True)
