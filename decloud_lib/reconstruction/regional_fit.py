@@ -143,7 +143,10 @@ class RegionalFit:
             shown = usable[rows]
             features, difference = _shown(reading, strip, shown, room)
             parts.append((features, difference, sure[rows][shown], folds[rows][shown]))
-        return fitting.trusted_sums(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+        features, difference, trusted, numbers = (
+            np.concatenate(part) for part in zip(*parts, strict=True)
+        )
+        return fitting.trusted_sums(features, difference, trusted, numbers, fitting.FEW_PENALTIES)
 
     def _inner(self, block: Window) -> tuple[slice, slice]:
         """Return the pixels of a block whose surroundings are in it, or do not exist."""
