@@ -56,19 +56,27 @@ class FitGrid:
 
     def solve(self) -> "FittedGrid":
         """Fit each cell with its eight neighbours, which count half and a quarter."""
-        pooled = FitSums(*(_pooled(self._stacked(name)) for name in ("gram", "cross", "energy")))
+        names = ("gram", "cross", "energy")
         rows = [
-            fitting.solve(FitSums(pooled.gram[row], pooled.cross[row], pooled.energy[row]))
+            fitting.solve(FitSums(*(self._pooled(row, name) for name in names)))
             for row in range(self.cells[0])
         ]
         return FittedGrid(np.stack(rows), self.cell_px)
 
-    def _stacked(self, name: str) -> Array:
-        first = getattr(next(iter(self._sums.values())), name)
-        stacked = np.zeros((*self.cells, *first.shape))
-        for cell, sums in self._sums.items():
-            stacked[cell] = getattr(sums, name)
-        return stacked
+    def _pooled(self, row: int, name: str) -> Array:
+        """Return (cols, ...) sums of a row of cells with their neighbours: one row at a time."""
+        above, own, below = (self._row(number, name) for number in (row - 1, row, row + 1))
+        column = own + 0.5 * (above + below)
+        padded = np.pad(column, ((1, 1), *((0, 0),) * (column.ndim - 1)))
+        return np.asarray(column + 0.5 * (padded[:-2] + padded[2:]))
+
+    def _row(self, row: int, name: str) -> Array:
+        """Return (cols, ...) sums of the cells of a row; 0 where nothing was added."""
+        found = np.zeros((self.cells[1], *getattr(next(iter(self._sums.values())), name).shape))
+        for col in range(self.cells[1]):
+            if (row, col) in self._sums:
+                found[col] = getattr(self._sums[row, col], name)
+        return found
 
     def _cells_of(self, start: int, size: int) -> range:
         return range(start // self.cell_px, (start + size - 1) // self.cell_px + 1)
@@ -163,13 +171,3 @@ def _of_images(coefficients: Array) -> Array:
     split = coefficients.reshape(*coefficients.shape[:-1], IMAGES, -1).copy()
     split[..., 0, :] -= split[..., 1:, :].sum(axis=-2)
     return split.reshape(coefficients.shape)
-
-
-def _pooled(part: Array) -> Array:
-    for axis in (0, 1):
-        before, after = np.zeros_like(part), np.zeros_like(part)
-        moved, source = np.moveaxis(before, axis, 0), np.moveaxis(part, axis, 0)
-        moved[1:] = source[:-1]
-        np.moveaxis(after, axis, 0)[:-1] = source[1:]
-        part = part + 0.5 * (before + after)
-    return part

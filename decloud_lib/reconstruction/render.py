@@ -67,7 +67,7 @@ class Rendering:
     @property
     def load(self) -> Load:
         """What runs at the same time."""
-        return Load(self.batch_size, self.readers, self.turns.dates)
+        return Load(self.batch_size, self.readers, self.turns.dates, self.engine == "otb")
 
     def for_extent(self, contract: ModelContract, shape: tuple[int, int]) -> "Rendering":
         """Return it with the windows for an extent, where they are not given.
