@@ -11,6 +11,7 @@ RISE = 0.03
 """Least rise of the blue that counts, reflectance."""
 _DAYS = 30.0
 _SOIL = 1.5
+_TIE = 1e-6
 AROUND_PX = 5
 """How far `mostly` looks."""
 
@@ -57,4 +58,5 @@ def mostly(cloudy: Array, clear: Array) -> Array:
     cloudy.
     """
     bad, all_of_them = (box_share(mask, AROUND_PX) for mask in (cloudy, clear))
-    return np.asarray(clear & (bad > all_of_them / 2))
+    # Running sums round differently from window to window: a tie is a tie in all of them.
+    return np.asarray(clear & (bad - all_of_them / 2 > _TIE))

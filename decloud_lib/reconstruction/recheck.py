@@ -28,7 +28,7 @@ def recheck(found: Mapping[str, Array]) -> None:
         composed ones, which have none. Changed in place: masks hold more; of a composed date the
         second one of its side takes the place of what is too bright, without radar.
     """
-    dates = [_Date.of(found, name) for name in DATES if f"s2_{name}" in found]
+    dates = [_Date.of(found, name) for name in DATES if _is_checked(found, name)]
     around = [date for date in dates if date.name != _TARGET]
     missed = {
         date.name: _missed(date, [item for item in around if item is not date]) for date in dates
@@ -60,7 +60,7 @@ class _Date:
 
     @classmethod
     def of(cls, found: Mapping[str, Array], name: str) -> "_Date":
-        image, mask = found[f"s2_{name}"], found.get(f"s2_cld10m_{name}")
+        image, mask = found[f"s2_{name}"], _mask(found, name)
         clear = image[..., 0] != bands.S2_NODATA
         if mask is not None:
             clear &= mask[..., 0] == 0
@@ -121,6 +121,16 @@ def _nearest(dates: Sequence[_Date], of: _Date) -> tuple[Array, Array]:
         seen = np.stack([date.blue, date.red], axis=1)
         np.copyto(image, seen, where=take[:, np.newaxis])
     return image, days
+
+
+def _mask(found: Mapping[str, Array], name: str) -> Array | None:
+    mask = found.get(f"s2_cld10m_{name}")
+    return found.get(CLOUD_KEY) if mask is None and name == _TARGET else mask
+
+
+def _is_checked(found: Mapping[str, Array], name: str) -> bool:
+    """Say whether a date was read; the one that is rebuilt only counts with a mask to change."""
+    return f"s2_{name}" in found and (name != _TARGET or _mask(found, name) is not None)
 
 
 def _hide(mask: Array | None, where: Array) -> None:

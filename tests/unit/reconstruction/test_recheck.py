@@ -96,6 +96,33 @@ def test_the_darkest_neighbour_stays() -> None:
     assert (np.logical_or.reduce([found[key] == 0 for key in around]) == known).all()
 
 
+def test_pixels_under_the_mask_of_what_is_kept_do_not_count_as_found() -> None:
+    """A second pass reads the mask for what is kept only: the result is that of the first one."""
+    whole, kept = dates(composed=True), dates(composed=True)
+    cloud = np.zeros((*SHAPE, 1), np.uint8)
+    cloud[:, :10] = 1
+    for found in (whole, kept):
+        found["s2_t"][:, :10] += 4000
+        found["s2_t"][::3, 10:14] += 900
+        found["observed_cloud"] = cloud.copy()
+    whole["s2_cld10m_t"] = cloud.copy()
+    del kept["s2_cld10m_t"]
+    for found in (whole, kept):
+        recheck(found)
+    assert (whole["observed_cloud"] == kept["observed_cloud"]).all()
+    assert not kept["observed_cloud"].all()
+    assert kept["observed_cloud"].sum() > cloud.sum()
+
+
+def test_a_date_that_is_only_shown_is_not_checked() -> None:
+    found = dates(composed=True)
+    del found["s2_cld10m_t"]
+    brightened(found, "t")
+    before = {key: pixels.copy() for key, pixels in found.items()}
+    recheck(found)
+    assert all((found[key] == before[key]).all() for key in before)
+
+
 def test_without_neighbours_nothing_changes() -> None:
     found = dates(composed=True)
     for name in ("tm1", "tm2", "tp1", "tp2"):
