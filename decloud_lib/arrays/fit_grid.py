@@ -1,7 +1,7 @@
 """A fit that varies over an image: sums on a coarse grid, coefficients that change smoothly.
 
-First pass: `add` each block of the image, in any order. Then `solve` once. Second pass: `apply` to
-each window. Memory depends on the number of cells, 65 kB each with four bands.
+First pass: `put` the sums of each cell, from top to bottom. Then `solve` once. Second pass:
+`apply` to each window. Sums, 60 kB per cell with four bands, are kept of three rows of cells only.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ CELL_PX = 512
 
 
 class FitGrid:
-    """Sums of a whole image, cell by cell.
+    """Sums of an image, cell by cell; a row of cells is fitted as soon as the next one is known.
 
     Parameters
     ----------
@@ -36,35 +36,44 @@ class FitGrid:
         self.cell_px = cell_px
         self.cells = (-(-shape[0] // cell_px), -(-shape[1] // cell_px))
         self._sums: dict[tuple[int, int], FitSums] = {}
-
-    def add(self, features: Array, difference: Array, visible: Array, window: Window) -> None:
-        """Add one block; blocks must not overlap. See `fitting.accumulate`."""
-        for row in self._cells_of(window.row, window.height):
-            for col in self._cells_of(window.col, window.width):
-                rows = self._part(row, window.row, window.height)
-                cols = self._part(col, window.col, window.width)
-                origin = (window.row + rows.start, window.col + cols.start)
-                found = fitting.accumulate(
-                    features[rows, cols], difference[rows, cols], visible[rows, cols], origin
-                )
-                self.put(origin, found)
+        self._nothing: FitSums | None = None
+        self._solved: list[Array] = []
 
     def put(self, pixel: tuple[int, int], sums: FitSums) -> None:
-        """Add the sums over a part of the cell that holds a pixel."""
+        """Add the sums over a part of the cell that holds a pixel.
+
+        Raises
+        ------
+        ShapeError
+            It lies in a row of cells above the last one.
+        """
         cell = (pixel[0] // self.cell_px, pixel[1] // self.cell_px)
+        if self._sums and cell[0] < (last := max(self._sums)[0]):
+            raise ShapeError(
+                f"sums of row {cell[0]} of the cells came after those of row {last}; expected "
+                "them from top to bottom"
+            )
+        if self._nothing is None:
+            parts = (sums.gram, sums.cross, sums.energy)
+            self._nothing = FitSums(*(np.zeros_like(part) for part in parts))
+        self._solve_before(cell[0] - 1)
         self._sums[cell] = self._sums[cell] + sums if cell in self._sums else sums
 
     def solve(self) -> "FittedGrid":
         """Fit each cell with its eight neighbours, which count half and a quarter."""
-        names = ("gram", "cross", "energy")
-        rows = [
-            fitting.solve(FitSums(*(self._pooled(row, name) for name in names)))
-            for row in range(self.cells[0])
-        ]
-        return FittedGrid(np.stack(rows), self.cell_px)
+        self._solve_before(self.cells[0])
+        return FittedGrid(np.stack(self._solved), self.cell_px)
+
+    def _solve_before(self, end: int) -> None:
+        """Fit the rows before one, and drop the sums that no other row needs."""
+        for row in range(len(self._solved), end):
+            pooled = (self._pooled(row, name) for name in ("gram", "cross", "energy"))
+            self._solved.append(fitting.solve(FitSums(*pooled)))
+            for cell in [cell for cell in self._sums if cell[0] < row]:
+                del self._sums[cell]
 
     def _pooled(self, row: int, name: str) -> Array:
-        """Return (cols, ...) sums of a row of cells with their neighbours: one row at a time."""
+        """Return (cols, ...) sums of a row of cells with their neighbours."""
         above, own, below = (self._row(number, name) for number in (row - 1, row, row + 1))
         column = own + 0.5 * (above + below)
         padded = np.pad(column, ((1, 1), *((0, 0),) * (column.ndim - 1)))
@@ -72,18 +81,8 @@ class FitGrid:
 
     def _row(self, row: int, name: str) -> Array:
         """Return (cols, ...) sums of the cells of a row; 0 where nothing was added."""
-        found = np.zeros((self.cells[1], *getattr(next(iter(self._sums.values())), name).shape))
-        for col in range(self.cells[1]):
-            if (row, col) in self._sums:
-                found[col] = getattr(self._sums[row, col], name)
-        return found
-
-    def _cells_of(self, start: int, size: int) -> range:
-        return range(start // self.cell_px, (start + size - 1) // self.cell_px + 1)
-
-    def _part(self, cell: int, start: int, size: int) -> slice:
-        first = max(cell * self.cell_px - start, 0)
-        return slice(first, min((cell + 1) * self.cell_px - start, size))
+        cells = ((row, col) for col in range(self.cells[1]))
+        return np.stack([getattr(self._sums.get(cell, self._nothing), name) for cell in cells])
 
 
 class FittedGrid:

@@ -33,18 +33,18 @@ _SLACK = 1.02
 #: Copies of a window that a reader holds while it composes dates, beside what it gives.
 _COMPOSING = 2
 _UNCOUNTED = 1.05
-_WORKING_MB = {"numpy": 80.0, "tensorflow": 125.0}
+_WORKING_MB = {"numpy": 80.0, "tensorflow": 175.0}
 """What libraries keep while they work, beyond what is counted."""
 _OTB_MB = 200.0
 """What a reader of the Orfeo ToolBox takes beyond one of rasterio, in this process or its own."""
 _WEIGHTS = 2.0
 """How often weights count, chosen like the working memory so that no peak that was seen passes the
 plan. With windows of 512 px on an image of 1024 px, planned and seen are 1.23 and 1.16 GB for
-`crga_os2_david`, 2.26 and 1.96 for `crga_os2_unet`, 1.99 and 1.65 for `residual`, 1.60 and 1.40 for
-`gapfilling_kriged`. The heap grows with the number of windows: `crga_os2_david` takes 1.26 on an
-image of 4096 px, 2 % more than planned, `residual` 1.89 on one of 10980 px."""
-_BLOCK_CACHE_MB = 67
-"""GDAL's, as `storage.gdal_options` sets it."""
+`crga_os2_david` (1.21 on one of 4096 px: the heap grows with the number of windows), 2.26 and 1.96
+for `crga_os2_unet`, 1.99 and 1.65 for `residual`, 1.60 and 1.40 for `gapfilling_kriged`."""
+BLOCK_CACHE_MB = 16
+"""GDAL's. Several readers in turn find next to nothing in it: with 64 MB whole tiles took a tenth
+longer, because its small blocks scatter the heap that windows come from, and 65 MB more."""
 
 
 @lru_cache(maxsize=1)
@@ -130,7 +130,7 @@ def memory_of(
     return Memory(
         process=table()["processes"][kind] + libraries + _WEIGHTS * entry["weights_mb"],
         forward=at_once * more * _forward_mb(entry["windows"], pixels),
-        waiting=load.dates * waiting + _BLOCK_CACHE_MB,
+        waiting=load.dates * waiting + BLOCK_CACHE_MB,
     )
 
 

@@ -95,12 +95,14 @@ class ProcessReader(Generic[Job]):
     def _started(self) -> Connection:
         if self._pipe is None:
             context = get_context("spawn")
-            self._pipe, theirs = context.Pipe()
-            self._process = context.Process(
+            ours, theirs = context.Pipe()
+            process = context.Process(
                 target=_serve, args=(theirs, self._make), name="reader", daemon=True
             )
-            self._process.start()
-            theirs.close()
+            # Of a process that does not start nobody must wait for an answer.
+            with theirs:
+                process.start()
+            self._process, self._pipe = process, ours
         return self._pipe
 
     def _room(self, size: int) -> str:

@@ -20,10 +20,11 @@ from decloud_lib.storage import local, s3, web
 from decloud_lib.storage.client import use_environment
 from decloud_lib.storage.entry import Entry
 from decloud_lib.storage.failures import MissingFileError
-from decloud_lib.storage.gdal import gdal_options, gdal_path
+from decloud_lib.storage.gdal import BLOCK_CACHE_MB, gdal_options, gdal_path
 from decloud_lib.storage.web import is_web
 
 __all__ = [
+    "BLOCK_CACHE_MB",
     "Entry",
     "MissingFileError",
     "check_bucket",

@@ -14,9 +14,20 @@ def gdal_path(uri: str) -> str:
     return f"/vsis3/{uri.removeprefix(SCHEME)}" if uri.startswith(SCHEME) else uri
 
 
-def gdal_options() -> dict[str, str | int | bool]:
+#: Holds a strip of rows of a tile, where blocks are as large as those of JPEG 2000.
+BLOCK_CACHE_MB = 64
+
+
+def gdal_options(block_cache_mb: int = BLOCK_CACHE_MB) -> dict[str, str | int | bool]:
     """Return the GDAL options for reading from the bucket that the AWS variables name.
 
+    Parameters
+    ----------
+    block_cache_mb
+        How much GDAL keeps of the blocks it has read, 2^20 bytes.
+
+    Notes
+    -----
     GDAL finds the credentials itself, where boto3 does: variables, profile, pod identity. The
     block cache is bounded (GDAL's default is 5 % of the machine's memory). Listing the folder of
     each opened file is switched off because it costs a request per file, and so is keeping what
@@ -26,7 +37,7 @@ def gdal_options() -> dict[str, str | int | bool]:
     options: dict[str, str | int | bool] = {
         # In bytes: rasterio takes this number as bytes, GDAL itself a small one as megabytes. With
         # next to no cache, threads that read write out the half-written blocks of others.
-        "GDAL_CACHEMAX": 64 << 20,
+        "GDAL_CACHEMAX": block_cache_mb << 20,
         "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
         "CPL_VSIL_CURL_NON_CACHED": "/vsis3/:/vsicurl/",
         "GDAL_HTTP_CONNECTTIMEOUT": 3,

@@ -9,6 +9,7 @@ from decloud_lib.arrays import fitting
 from decloud_lib.arrays.fit_grid import FitGrid, FittedGrid
 from decloud_lib.arrays.fit_planes import planes_of
 from decloud_lib.arrays.temporal import Neighbours, find_neighbours, local_mean
+from decloud_lib.arrays.windows import partition
 from decloud_lib.errors import ShapeError
 from decloud_lib.types import Array, Window
 
@@ -203,21 +204,33 @@ def part_of(neighbours: Neighbours, rows: slice, cols: slice) -> Neighbours:
     return Neighbours(*(getattr(neighbours, item.name)[rows, cols] for item in fields(neighbours)))
 
 
-@pytest.mark.parametrize("block_px", [17, 32, 96])
+def grid_of(
+    features: Array,
+    difference: Array,
+    visible: Array,
+    cell_px: int,
+    block_px: int | None = None,
+) -> FitGrid:
+    """Sums of an image, whose cells are cut into blocks."""
+    grid = FitGrid(visible.shape, cell_px)
+    for cell in partition(visible.shape, cell_px):
+        for block in partition(cell.shape, block_px or cell_px):
+            row, col = cell.row + block.row, cell.col + block.col
+            part = (slice(row, row + block.height), slice(col, col + block.width))
+            images = (features[part], difference[part], visible[part])
+            grid.put((row, col), fitting.accumulate(*images, (row, col)))
+    return grid
+
+
+@pytest.mark.parametrize("block_px", [17, 24, 32])
 def test_a_grid_gives_the_same_however_the_image_is_cut(block_px: int) -> None:
     neighbours, radar, difference, visible = image_to_fit(5, (96, 80))
     features = fitting.fit_features(neighbours, radar)
-    grid = FitGrid((96, 80), cell_px=32)
-    for row in range(0, 96, block_px):
-        for col in range(0, 80, block_px):
-            window = Window(row, col, min(block_px, 96 - row), min(block_px, 80 - col))
-            part = (slice(row, row + window.height), slice(col, col + window.width))
-            grid.add(features[part], difference[part], visible[part], window)
+    grid = grid_of(features, difference, visible, 32, block_px)
     fitted = grid.solve()
     assert fitted.coefficients.shape == (3, 3, features.shape[2], 1)
     whole = applied(fitted, neighbours, radar, Window(0, 0, 96, 80))
-    reference = FitGrid((96, 80), cell_px=32)
-    reference.add(features, difference, visible, Window(0, 0, 96, 80))
+    reference = grid_of(features, difference, visible, 32)
     expected = applied(reference.solve(), neighbours, radar, Window(0, 0, 96, 80))
     np.testing.assert_allclose(whole, expected, atol=1e-6)
     rows, cols = slice(20, 70), slice(10, 75)
@@ -232,8 +245,7 @@ def test_a_grid_gives_the_same_however_the_image_is_cut(block_px: int) -> None:
 def test_one_cell_applies_what_the_fit_says() -> None:
     neighbours, radar, difference, visible = image_to_fit(9, (64, 48))
     features = fitting.fit_features(neighbours, radar)
-    grid = FitGrid((64, 48), cell_px=64)
-    grid.add(features, difference, visible, Window(0, 0, 64, 48))
+    grid = grid_of(features, difference, visible, 64)
     fitted = grid.solve()
     expected = fitting.apply(features, fitted.coefficients[0, 0])
     found = applied(fitted, neighbours, radar, Window(0, 0, 64, 48))
@@ -245,8 +257,7 @@ def test_a_grid_follows_what_changes_over_the_image_without_steps() -> None:
     features = fitting.fit_features(neighbours, radar)
     slope = np.linspace(0.0, 0.1, 512)
     difference = np.broadcast_to(slope[None, :, None], (64, 512, 1))
-    grid = FitGrid((64, 512), cell_px=64)
-    grid.add(features, difference, np.ones((64, 512), bool), Window(0, 0, 64, 512))
+    grid = grid_of(features, difference, np.ones((64, 512), bool), 64)
     found = applied(grid.solve(), neighbours, radar, Window(0, 0, 64, 512))
     assert np.abs(found - difference)[:, 64:-64].mean() < 0.002
     smooth = found[..., 0].mean(axis=0)
@@ -257,11 +268,27 @@ def test_a_cell_without_visible_pixels_learns_from_its_neighbours() -> None:
     neighbours, radar, difference, visible = image_to_fit(7, (96, 96))
     visible = neighbours.found.copy()
     visible[32:64, 32:64] = False
-    grid = FitGrid((96, 96), cell_px=32)
-    grid.add(fitting.fit_features(neighbours, radar), difference, visible, Window(0, 0, 96, 96))
+    grid = grid_of(fitting.fit_features(neighbours, radar), difference, visible, 32)
     found = applied(grid.solve(), neighbours, radar, Window(0, 0, 96, 96))
     error = (found - difference)[32:64, 32:64][neighbours.found[32:64, 32:64]]
     assert np.sqrt(np.mean(error**2)) < 0.0025
+
+
+def test_sums_come_from_top_to_bottom_and_few_rows_of_them_are_kept() -> None:
+    neighbours, radar, difference, visible = image_to_fit(7, (160, 64))
+    grid = grid_of(fitting.fit_features(neighbours, radar), difference, visible, 32)
+    assert {row for row, _ in grid._sums} == {2, 3, 4}
+    with pytest.raises(ShapeError, match="sums of row 3 of the cells came after those of row 4"):
+        grid.put((100, 0), next(iter(grid._sums.values())))
+
+
+def test_cells_that_nothing_is_known_of_are_interpolated() -> None:
+    neighbours, radar, difference, visible = image_to_fit(7, (192, 64))
+    features = fitting.fit_features(neighbours, radar)
+    grid = FitGrid((192, 64), cell_px=32)
+    grid.put((100, 40), fitting.accumulate(features[96:128], difference[96:128], visible[96:128]))
+    known = np.abs(grid.solve().coefficients).sum(axis=(2, 3)) > 0
+    assert known.any(axis=1).tolist() == [False, False, True, True, True, False]
 
 
 def test_cells_must_hold_all_folds() -> None:

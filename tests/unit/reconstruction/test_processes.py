@@ -9,6 +9,7 @@ from functools import partial
 from multiprocessing import active_children
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
+from pickle import PicklingError
 
 import numpy as np
 import psutil
@@ -106,6 +107,14 @@ def test_a_process_that_is_killed_while_it_waits_is_told(reader: ProcessReader[i
     os.kill(reader._process.pid or 0, signal.SIGKILL)
     with pytest.raises(ProductError, match="ended by signal SIGKILL"):
         reader.read(4)
+
+
+def test_a_process_that_does_not_start_leaves_nobody_waiting() -> None:
+    reader: ProcessReader[int] = ProcessReader(lambda: Arrange(1))  # cannot be sent to a process
+    for _ in range(2):
+        with pytest.raises((AttributeError, PicklingError)):
+            reader.read(2)
+    reader.close()
 
 
 def test_too_little_shared_memory_is_told_before_it_is_used(
