@@ -42,9 +42,9 @@ _WEIGHTS = 2.0
 plan. With windows of 512 px on an image of 1024 px, planned and seen are 1.23 and 1.16 GB for
 `crga_os2_david` (1.21 on one of 4096 px: the heap grows with the number of windows), 2.26 and 1.96
 for `crga_os2_unet`, 1.99 and 1.65 for `residual`, 1.60 and 1.40 for `gapfilling_kriged`."""
-BLOCK_CACHE_MB = 16
-"""GDAL's. Several readers in turn find next to nothing in it: with 64 MB whole tiles took a tenth
-longer, because its small blocks scatter the heap that windows come from, and 65 MB more."""
+WINDOW_CACHE_MB = 16
+"""GDAL's block cache: readers that take windows in turn find next to nothing in a larger one, and
+its small blocks scatter the heap (docs/decisions/0024-block-cache-of-windows.md)."""
 
 
 @lru_cache(maxsize=1)
@@ -130,7 +130,7 @@ def memory_of(
     return Memory(
         process=table()["processes"][kind] + libraries + _WEIGHTS * entry["weights_mb"],
         forward=at_once * more * _forward_mb(entry["windows"], pixels),
-        waiting=load.dates * waiting + BLOCK_CACHE_MB,
+        waiting=load.dates * waiting + WINDOW_CACHE_MB,
     )
 
 

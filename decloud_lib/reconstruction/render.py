@@ -15,7 +15,7 @@ from decloud_lib.raster.environment import block_cache
 from decloud_lib.raster.write import RasterWriter, create_raster
 from decloud_lib.reconstruction import stream
 from decloud_lib.reconstruction.blend import Blended, Own, WholeBlocks, Writer
-from decloud_lib.reconstruction.budget import BLOCK_CACHE_MB, Load, fitting_tiling, memory_of
+from decloud_lib.reconstruction.budget import WINDOW_CACHE_MB, Load, fitting_tiling, memory_of
 from decloud_lib.reconstruction.closed_form import CONTRACTS, closed_form
 from decloud_lib.reconstruction.companions import InputOf, Quality
 from decloud_lib.reconstruction.finish import CLOSING_PX, Finish, NodataRule
@@ -162,7 +162,7 @@ def extent_multiple(tiling: Tiling) -> int:
     return lcm(tiling.multiple_px, 2)
 
 
-@block_cache(BLOCK_CACHE_MB)
+@block_cache(WINDOW_CACHE_MB)
 def render(
     model: ModelInUse,
     sources: Sequence[Source],
