@@ -130,7 +130,7 @@ class ProcessReader(Generic[Job]):
         if process is not None:
             process.join(_PATIENCE_S)
         code = process.exitcode if process is not None else None
-        how = f"with status {code}"
+        how = f"with status {code}, see its words above,"
         if code is not None and code < 0:
             how = f"by signal {signal.Signals(-code).name}"
         return (

@@ -32,6 +32,8 @@ class Arrange:
     def read(self, job: int) -> dict[str, Array]:
         if job == -1:
             raise ProductError("image 7 is cut short")
+        if job == -7:
+            raise SystemExit(7)
         if job == -9:
             os.kill(os.getpid(), signal.SIGKILL)
         values = np.arange(self.start, self.start + job * job * 2)
@@ -99,6 +101,11 @@ def test_a_killed_process_is_told(reader: ProcessReader[int]) -> None:
     reader.read(4)
     with pytest.raises(ProductError, match=r"ended by signal SIGKILL at -9; out of memory"):
         reader.read(-9)
+
+
+def test_a_process_that_ends_by_itself_is_told(reader: ProcessReader[int]) -> None:
+    with pytest.raises(ProductError, match="ended with status 7, see its words above, at -7"):
+        reader.read(-7)
 
 
 def test_a_process_that_is_killed_while_it_waits_is_told(reader: ProcessReader[int]) -> None:
