@@ -168,7 +168,9 @@ def _network(root: Path, size: int, engine: str) -> dict[str, float]:
             bare.append(_seconds(lambda: network.predict(arrays), half))
             rmtree(Path(config.output).parent, ignore_errors=True)
             _forget_peak()
-            rebuilt.append(rebuild(config, model).seconds)
+            result = rebuild(config, model)
+            assert not result.reused
+            rebuilt.append(result.seconds)
             peak = peak or _peak_gb()  # of the first one: what is freed is not given back at once
             bare.append(_seconds(lambda: network.predict(arrays), half))
         planned = _planned(config, model.contract, size)

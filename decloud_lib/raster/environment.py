@@ -12,7 +12,6 @@ from decloud_lib import storage
 #: Threads that compress or decompress blocks; more than four bring nothing for one file.
 BLOCK_THREADS = min(4, os.cpu_count() or 1)
 
-
 _block_caches: list[int] = []
 
 

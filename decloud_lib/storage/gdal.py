@@ -6,16 +6,15 @@ from decloud_lib.storage.client import endpoint, variable
 from decloud_lib.storage.s3 import SCHEME
 from decloud_lib.storage.web import escaped, is_web
 
+BLOCK_CACHE_MB = 64
+"""How much GDAL keeps of the blocks it has read, 2^20 bytes."""
+
 
 def gdal_path(uri: str) -> str:
     """Return the name under which GDAL opens a URI, straight from the bucket or the web."""
     if is_web(uri):
         return f"/vsicurl/{escaped(uri)}"
     return f"/vsis3/{uri.removeprefix(SCHEME)}" if uri.startswith(SCHEME) else uri
-
-
-#: Holds a strip of rows of a tile, where blocks are as large as those of JPEG 2000.
-BLOCK_CACHE_MB = 64
 
 
 def gdal_options(block_cache_mb: int = BLOCK_CACHE_MB) -> dict[str, str | int | bool]:
