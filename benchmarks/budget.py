@@ -6,7 +6,6 @@ first, at two sizes; it grows with the pixels.
 """
 
 import argparse
-import ctypes
 import gc
 import json
 import re
@@ -19,7 +18,7 @@ import numpy as np
 
 from decloud_lib.arrays.fit_grid import CELL_PX
 from decloud_lib.models.contract import ModelContract, ModelInput
-from decloud_lib.reconstruction import budget
+from decloud_lib.reconstruction import budget, heap
 from decloud_lib.reconstruction.closed_form import CONTRACTS, closed_form
 from decloud_lib.reconstruction.regional_fit import RegionalFit
 from decloud_lib.types import Array, Window
@@ -40,7 +39,7 @@ def measure(name: str) -> dict[str, object]:
     """Return the entry of the table for one network."""
     call, weights = (_formula if name in CONTRACTS else _network)(name)
     gc.collect()
-    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    heap.give_back()
     before = _status_mb("VmRSS")
     points = []
     for side in _SLOW.get(name, SIDES_PX):

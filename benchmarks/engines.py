@@ -1,6 +1,7 @@
 """Reading the windows of a reconstruction with each engine, and with one or two readers of it.
 
-The time is that of all windows after the first two, so that starting a process does not count.
+Windows are those of the default. The time is that of all of them after the first two, so that
+starting a process does not count.
 """
 
 import tempfile
@@ -9,7 +10,7 @@ from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 
-from benchmarks.reconstruct import MODEL, TILE, WINDOW_PX, prepare
+from benchmarks.reconstruct import MODEL, TILE, prepare
 from benchmarks.results import Row, compared
 from decloud_lib.raster.compose import EngineName
 
@@ -21,6 +22,8 @@ _LANES: dict[str, tuple[EngineName, int]] = {
     "otb, two processes": ("otb", 2),
 }
 _WANTED = 1 / 1.6
+_LIMIT_GB = 4.0
+"""Of memory, the default."""
 
 
 def bench_engines(size: int, rounds: int) -> list[Row]:
@@ -71,10 +74,11 @@ def _seconds(root: Path, engine: EngineName, readers: int) -> float:
     sources = make_sources(contract, inputs, "closest_clear", 24.0)
     with open_image(inputs.target.stack_10m) as reader:
         grid = reader.grid
-    tiling = make_tiling(contract, WINDOW_PX, None)
-    how = Rendering(tiling, "required", 0, 1, readers, engine)
-    batches = tiling.batches(grid.shape, 1)
-    jobs = [tiling.read_window(window) for batch in batches for window in batch]
+    tiling = make_tiling(contract, None, None)
+    how = Rendering(tiling, "required", 0, 1, readers, engine, limit_gb=_LIMIT_GB)
+    how = how.for_extent(contract, grid.shape)
+    batches = how.tiling.batches(grid.shape, 1)
+    jobs = [how.tiling.read_window(window) for batch in batches for window in batch]
     lanes = open_readers(sources, contract.input_keys, grid, how)
     with ReadAhead(lanes, depth=1 + len(lanes)) as ahead:
         results = ahead.results(jobs)

@@ -3,7 +3,8 @@
 Each job runs in a process of its own, so that its peak memory is that of a reconstruction.
 
 - A network: beside the forward pass of the same network on arrays that lie in memory, with the same
-  batch and window (margin included), timed before and after in the same process. With each engine.
+  batch and the same windows (those that are chosen by default, margins included), timed in turn in
+  the same process; medians of the rounds. With each engine.
 - Gap filling without a network: beside reading each input once and writing the output.
 
 All speeds count the pixels that are written.
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import rmtree
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -29,17 +31,17 @@ from benchmarks.scene import TILE, grid_of, target_of, write_tile
 from decloud_lib.raster.write import RasterProfile, create_raster
 from decloud_lib.types import Array, Window
 
-__all__ = ["MODEL", "TILE", "WINDOW_PX", "bench_reconstruct", "prepare"]
+__all__ = ["MODEL", "TILE", "bench_reconstruct", "prepare"]
 
 MODEL = "crga_os2_david"
-WINDOW_PX = 512
+_WINDOW_PX = 512
 #: Least speed beside reading and writing.
 _FORMULAS = {"linear_gap_filling": 0.7, "gapfilling_fitted": 0.35}
 #: Least speed beside the bare network, by what reads.
 _LEAST_OF_NETWORK = {"rasterio": 0.85, "otb": 0.8}
 _MOST_MEMORY = 1.15
 _ROUNDS = 3
-"""Other work on a machine comes and goes within seconds."""
+"""Other work on a machine comes and goes within seconds; medians leave it out."""
 
 
 def bench_reconstruct(size: int, large: int) -> list[Row]:
@@ -61,7 +63,8 @@ def bench_reconstruct(size: int, large: int) -> list[Row]:
             if name == "otb" and find_spec("otbApplication") is None:
                 print("no figures of the Orfeo ToolBox: it is not installed (make otb)")
                 continue
-            rows += _network_rows(_run(name, root, size), size, name)
+            found = _run(name, root, size) | _run(f"{name}-memory", root, size)
+            rows += _network_rows(found, size, name)
         for model, least in _FORMULAS.items():
             rows += _formula_rows(model, least, root, size)
         peaks = {}
@@ -142,44 +145,72 @@ def _tile(root: Path, size: int) -> dict[str, float]:
 
 
 def _network(root: Path, size: int, engine: str) -> dict[str, float]:
-    """Time the bare network, the reconstruction, and the bare network again, in rounds."""
+    """Time the bare network and the reconstruction in turn."""
     from decloud_lib.reconstruction.served import open_model
-    from decloud_lib.stages.reconstruct import rebuild
 
+    config = _network_config(root, engine)
+    with open_model(config.savedmodel) as model:
+        tiling, _ = _planned(config, model.contract, size)
+        bare = _bare(model, tiling, size)
+        bare()
+        alone, rebuilt = [], []
+        for _ in range(_ROUNDS):
+            alone.append(_seconds(bare))
+            rebuilt.append(_rebuild_anew(config, model))
+        alone.append(_seconds(bare))
+    return {
+        "mpixel_s": size * size / 1e6 / median(rebuilt),
+        "network_mpixel_s": size * size / 1e6 / median(alone),
+    }
+
+
+def _network_memory(root: Path, size: int, engine: str) -> dict[str, float]:
+    """Rebuild several images in one process, as a series does, and nothing else."""
+    from decloud_lib.reconstruction.served import open_model
+
+    config = _network_config(root, engine)
+    with open_model(config.savedmodel) as model:
+        for _ in range(_ROUNDS):
+            _rebuild_anew(config, model)
+        _, planned = _planned(config, model.contract, size)
+    return {"peak_gb": _peak_gb(), "planned_gb": planned}
+
+
+def _network_config(root: Path, engine: str) -> Any:
     # On a CPU one reader of the toolbox keeps up; several are processes, for GPU nodes.
     readers = 1 if engine == "otb" else 2
-    config = _config(
-        root, engine, savedmodel=str(root / "model"), ts=WINDOW_PX, engine=engine, readers=readers
-    )
-    n_windows = (-(-size // WINDOW_PX)) ** 2
-    with open_model(config.savedmodel) as model:
-        network, margin = model.network(), model.contract.margin_px
-        side = min(WINDOW_PX, size) + 2 * margin
-        arrays = {
+    return _config(root, engine, savedmodel=str(root / "model"), engine=engine, readers=readers)
+
+
+def _rebuild_anew(config: Any, model: Any) -> float:
+    """Return the seconds of a reconstruction that finds nothing of an earlier one."""
+    from decloud_lib.stages.reconstruct import rebuild
+
+    rmtree(Path(config.output).parent, ignore_errors=True)
+    result = rebuild(config, model)
+    assert not result.reused
+    return float(result.seconds)
+
+
+def _bare(model: Any, tiling: Any, size: int) -> Callable[[], None]:
+    """Return what calls the network once per window, on arrays in memory of the windows' shapes."""
+    windows = [tiling.read_window(batch[0]) for batch in tiling.batches((size, size), 1)]
+    network = model.network()
+    arrays = {
+        (height, width): {
             item.key: np.ones(
-                (1, side // item.factor, side // item.factor, len(item.bands)), np.float32
+                (1, height // item.factor, width // item.factor, len(item.bands)), np.float32
             )
             for item in model.contract.inputs
         }
-        network.predict(arrays)
-        half = max(n_windows // 2, 1)
-        bare, rebuilt, peak = [], [], 0.0
-        for _ in range(_ROUNDS):
-            bare.append(_seconds(lambda: network.predict(arrays), half))
-            rmtree(Path(config.output).parent, ignore_errors=True)
-            _forget_peak()
-            result = rebuild(config, model)
-            assert not result.reused
-            rebuilt.append(result.seconds)
-            peak = peak or _peak_gb()  # of the first one: what is freed is not given back at once
-            bare.append(_seconds(lambda: network.predict(arrays), half))
-        planned = _planned(config, model.contract, size)
-    return {
-        "mpixel_s": _ROUNDS * size * size / 1e6 / sum(rebuilt),
-        "network_mpixel_s": len(bare) * half * min(WINDOW_PX, size) ** 2 / 1e6 / sum(bare),
-        "peak_gb": peak,
-        "planned_gb": planned,
+        for height, width in {window.shape for window in windows}
     }
+
+    def call() -> None:
+        for window in windows:
+            network.predict(arrays[window.shape])
+
+    return call
 
 
 def _formula(root: Path, size: int, model: str, **more: Any) -> dict[str, float]:
@@ -192,7 +223,7 @@ def _formula(root: Path, size: int, model: str, **more: Any) -> dict[str, float]
     return {
         "mpixel_s": size * size / 1e6 / result.seconds,
         "peak_gb": _peak_gb(),
-        "planned_gb": _planned(config, CONTRACTS[model], size),
+        "planned_gb": _planned(config, CONTRACTS[model], size)[1],
     }
 
 
@@ -225,7 +256,7 @@ def _copy(root: Path, size: int, model: str) -> dict[str, float]:
         def close(self) -> None:
             self._pool.close()
 
-    windows = [batch[0] for batch in Tiling(WINDOW_PX, 0, 1).batches(grid.shape, 1)]
+    windows = [batch[0] for batch in Tiling(_WINDOW_PX, 0, 1).batches(grid.shape, 1)]
     profile = RasterProfile(("B2", "B3", "B4", "B8"), "int16", -10000, cog=True)
     start = time.monotonic()
     with (
@@ -255,16 +286,13 @@ def _config(root: Path, job: str, **more: Any) -> Any:
     )
 
 
-def _planned(config: Any, contract: Any, size: int) -> float:
+def _planned(config: Any, contract: Any, size: int) -> tuple[Any, float]:
+    """Return the windows of an image, and the memory that is planned for it, GB."""
     from decloud_lib.reconstruction.budget import memory_of
 
     how = config.rendering(contract).for_extent(contract, (size, size))
-    return memory_of(contract, how.tiling, (size, size), how.load).total / 1000
-
-
-def _forget_peak() -> None:
-    """Let the peak begin at what is held now."""
-    Path("/proc/self/clear_refs").write_text("5")
+    need = memory_of(contract, how.tiling, (size, size), how.load)
+    return how.tiling, need.total / 1000
 
 
 def _peak_gb() -> float:
@@ -273,10 +301,9 @@ def _peak_gb() -> float:
     return int(found[1]) * 1024 / 1e9
 
 
-def _seconds(call: Callable[[], object], times: int) -> float:
+def _seconds(call: Callable[[], object]) -> float:
     start = time.monotonic()
-    for _ in range(times):
-        call()
+    call()
     return time.monotonic() - start
 
 
@@ -288,6 +315,9 @@ def _steps(arguments: list[str]) -> Iterator[str]:
     }
     for engine in _LEAST_OF_NETWORK:
         jobs[engine] = lambda root, size, engine=engine: _network(root, size, engine)
+        jobs[f"{engine}-memory"] = lambda root, size, engine=engine: _network_memory(
+            root, size, engine
+        )
     for name in _FORMULAS:
         jobs[name] = lambda root, size, name=name: _formula(root, size, name)
         jobs[f"copy-{name}"] = lambda root, size, name=name: _copy(root, size, name)

@@ -109,7 +109,6 @@ class Chain:
         inputs: dict[str, Sequence["Chain"]] | None = None,
     ) -> None:
         self._inputs = inputs or {}
-        self._held: Window | None = None
         with _ONE_AT_A_TIME:
             self._application = _toolbox().Registry.CreateApplicationWithoutLogger(name)
             if self._application is None:
@@ -141,21 +140,18 @@ class Chain:
                     application.SetParameterInputImage(key, image)
         application.Execute()
 
-    def pull(self, window: Window) -> Array:
-        """Return (H, W, C) float32 pixels of a window inside the output."""
+    def pull(self, window: Window, dtype: str = "float32") -> Array:
+        """Return (H, W, C) pixels of a window inside the output, which computes in float32."""
         region = _toolbox().itkRegion()
         region["index"][0], region["index"][1] = window.col, window.row
         region["size"][0], region["size"][1] = window.width, window.height
         with _ONE_AT_A_TIME:
             self._application.PropagateRequestedRegion("out", region)
-            # The array is a view of memory that the next request overwrites.
-            pixels: Array = self._application.GetVectorImageAsNumpyArray("out").copy()
-        held = self._held
-        if held is not None and _holds(held, window) and pixels.shape[:2] == held.shape:
-            # What is there already is not computed again: all of it comes back.
-            row, col = window.row - held.row, window.col - held.col
-            return pixels[row : row + window.height, col : col + window.width]
-        self._held = window
+            # A view of memory that the chain would hold until the next request.
+            view = self._application.GetVectorImageAsNumpyArray("out")
+            pixels: Array = view.astype(dtype)
+            del view
+            _release(self._application.GetParameterOutputImage("out"))
         return pixels
 
 
@@ -191,16 +187,17 @@ class OtbReader(RasterReader):
 
     def _read(self, window: Window, indexes: int | list[int] | None, out: Array | None) -> Array:
         self.check_inside(window)
+        rounds = self._rounds and np.issubdtype(self.dtype, np.integer)
         try:
-            pixels = self.chain.pull(window)
+            pixels = self.chain.pull(window, "float32" if rounds else self.dtype)
         except RuntimeError as error:
             raise ProductError(damaged(self.uri, window, error)) from error
         if indexes is not None:
             pixels = pixels[..., np.atleast_1d(np.asarray(indexes)) - 1]
-        if self._rounds and np.issubdtype(self.dtype, np.integer):
+        if rounds:
             limits = np.iinfo(self.dtype)
-            pixels = np.clip(np.rint(pixels), limits.min, limits.max)
-        planes: Array = np.moveaxis(pixels.astype(self.dtype), -1, 0)
+            pixels = np.clip(np.rint(pixels), limits.min, limits.max).astype(self.dtype)
+        planes: Array = np.moveaxis(pixels, -1, 0)
         if out is None:
             return planes
         out[...] = planes[0]
@@ -230,7 +227,7 @@ class _MosaicChain:
         # The application reads all parts. Mostly the top one is enough.
         if all_nodata(pixels, TRANSPARENT).any():
             try:
-                pixels = self._chain.pull(window).astype(self.dtype)
+                pixels = self._chain.pull(window, self.dtype)
             except RuntimeError as error:
                 raise ProductError(damaged(f"mosaic over {self.uri}", window, error)) from error
         return pixels if names is None else pixels[..., [self.bands.index(name) for name in names]]
@@ -259,12 +256,6 @@ def _write_reference(folder: Path, grid: Grid) -> str:
     return str(path)
 
 
-def _holds(outer: Window, inner: Window) -> bool:
-    row, col = inner.row - outer.row, inner.col - outer.col
-    rows_left, cols_left = outer.height - inner.height, outer.width - inner.width
-    return 0 <= row <= rows_left and 0 <= col <= cols_left
-
-
 @lru_cache(maxsize=1)
 def _toolbox() -> Any:
     """Load the toolbox once, with its applications and without its log."""
@@ -284,9 +275,17 @@ def _toolbox() -> Any:
             "otb`), set OTB_APPLICATION_PATH to where they are, or use --engine rasterio"
         )
     otbApplication.Logger.Instance().ResetOutputs()
-    # The module has no function for this: warnings of filters that go to standard error.
-    ctypes.CDLL(_ITK)["_ZN3itk6Object23SetGlobalWarningDisplayEb"](ctypes.c_bool(0))
+    # The module has no functions for these: filters warn on standard error, and each of them keeps
+    # its last output, of all images that are open.
+    itk = ctypes.CDLL(_ITK)
+    itk["_ZN3itk6Object23SetGlobalWarningDisplayEb"](ctypes.c_bool(0))
+    itk["_ZN3itk10DataObject24SetGlobalReleaseDataFlagEb"](ctypes.c_bool(1))
     return otbApplication
+
+
+def _release(image: Any) -> None:
+    """Free the pixels at the end of a pipeline, which no filter takes."""
+    ctypes.CDLL(_ITK)["_ZN3itk10DataObject11ReleaseDataEv"](ctypes.c_void_p(int(image)))
 
 
 def _set_gdal_options() -> None:

@@ -13,7 +13,7 @@ from decloud_lib.models.contract import ModelContract
 from decloud_lib.raster.compose import EngineName, engine
 from decloud_lib.raster.environment import block_cache
 from decloud_lib.raster.write import RasterWriter, create_raster
-from decloud_lib.reconstruction import stream
+from decloud_lib.reconstruction import heap, stream
 from decloud_lib.reconstruction.blend import Blended, Own, WholeBlocks, Writer
 from decloud_lib.reconstruction.budget import WINDOW_CACHE_MB, Load, fitting_tiling, memory_of
 from decloud_lib.reconstruction.closed_form import CONTRACTS, closed_form
@@ -201,6 +201,7 @@ def render(
     readers = open_readers(sources, (*keys, *how.extra_keys, *stored), grid, how)
     writers: list[tuple[OutputRaster, Grid, RasterWriter]] = []
     with ExitStack() as stack:
+        stack.callback(heap.give_back)
         targets = [
             replace(target, writer=_Inside(_own(target.writer, how, 1), extent))
             for target in how.watch
