@@ -33,15 +33,13 @@ _SLACK = 1.02
 #: Copies of a window that a reader holds while it composes dates, beside what it gives.
 _COMPOSING = 2
 _UNCOUNTED = 1.05
-_WORKING_MB = {"numpy": 80.0, "tensorflow": 175.0}
+_WORKING_MB = {"numpy": 80.0, "tensorflow": 200.0}
 """What libraries keep while they work, beyond what is counted."""
 _OTB_MB = 200.0
 """What a reader of the Orfeo ToolBox takes beyond one of rasterio, in this process or its own."""
 _WEIGHTS = 2.0
 """How often weights count, chosen like the working memory so that no peak that was seen passes the
-plan. With windows of 512 px on an image of 1024 px, planned and seen are 1.23 and 1.16 GB for
-`crga_os2_david` (1.21 on one of 4096 px: the heap grows with the number of windows), 2.26 and 1.96
-for `crga_os2_unet`, 1.99 and 1.65 for `residual`, 1.60 and 1.40 for `gapfilling_kriged`."""
+plan, of a series either: the heap grows with the windows. docs/reconstruction.md has both."""
 WINDOW_CACHE_MB = 16
 """GDAL's block cache: readers that take windows in turn find next to nothing in a larger one, and
 its small blocks scatter the heap (docs/decisions/0024-block-cache-of-windows.md)."""
