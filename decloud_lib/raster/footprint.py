@@ -55,11 +55,22 @@ def boxes_in(boxes: Array, crs: str, other: str) -> Array:
     Returns
     -------
     (K, 4) float64
+
+    Raises
+    ------
+    ConfigError
+        There is no such CRS, or a box lies where one has no coordinates.
     """
     if crs == other or not len(boxes):
         return boxes
     xs, ys = boxes[:, [0, 2, 2, 0]], boxes[:, [3, 3, 1, 1]]
-    east, north = transform(crs, other, xs.ravel(), ys.ravel())
+    try:
+        east, north = transform(_parsed(crs), _parsed(other), xs.ravel(), ys.ravel())
+    except (RasterioError, CPLE_BaseError) as error:
+        raise ConfigError(
+            f"a box in {crs} has no place in {other} ({error}); check the order of its coordinates "
+            "(left bottom right top), and the system"
+        ) from error
     east, north = (np.reshape(values, xs.shape) for values in (east, north))
     return np.stack([east.min(1), north.min(1), east.max(1), north.max(1)], axis=1)
 

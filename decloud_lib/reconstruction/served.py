@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Lock
 
 from decloud_lib import checksums, manifest, storage, tracking
-from decloud_lib.errors import ConfigError
+from decloud_lib.errors import ConfigError, ModelFolderError
 from decloud_lib.models.contract import ModelContract, read_contract
 from decloud_lib.models.lean import import_keras
 from decloud_lib.models.runtimes import ReadyModel, RuntimeName, check_runtime, load_for
@@ -114,6 +114,11 @@ def open_model(uri: str, runtime: RuntimeName = "tensorflow") -> Iterator[ModelI
     if uri in CONTRACTS or uri in BUILT:
         yield ModelInUse(uri, None)
         return
+    if "/" not in uri and not storage.exists(uri):
+        raise ModelFolderError(
+            f"{uri}: no model has this name, and no model folder is there; expected a folder, "
+            f"models:/<name>@<alias>, or one of {', '.join(sorted({*CONTRACTS, *BUILT}))}"
+        )
     # An alias may move while its model is in use: it is followed once.
     moves = tracking.is_tracked(uri) and "@" in uri
     version = tracking.resolve_version(uri).uri if moves else uri

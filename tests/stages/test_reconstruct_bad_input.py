@@ -350,6 +350,8 @@ def test_the_installed_command_parses_the_command_line(
 def test_each_error_is_one_of_ours(scene: Scene, tmp_path: Path) -> None:
     with pytest.raises(DecloudError, match="no model folder there; check the path"):
         reconstruct(config_of(scene, tmp_path / "a.tif", savedmodel=str(tmp_path / "no-model")))
+    with pytest.raises(DecloudError, match=r"residul: no model has this name.*residual"):
+        reconstruct(config_of(scene, tmp_path / "a.tif", savedmodel="residul"))
 
 
 class Elsewhere(Scene):

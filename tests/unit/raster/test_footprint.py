@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from rasterio.warp import transform
 
+from decloud_lib.errors import ConfigError
 from decloud_lib.raster.footprint import boxes_in
 
 # Where the zones 31 and 32 meet, in the coordinates of zone 31.
@@ -26,3 +27,15 @@ def test_a_box_of_the_other_zone_holds_the_patch_and_little_more():
 def test_nothing_changes_within_a_projection(boxes):
     assert np.array_equal(boxes_in(boxes, "EPSG:32631", "EPSG:32631"), boxes)
     assert len(boxes_in(boxes, "EPSG:32631", "EPSG:32632")) == len(boxes)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:999999", "EPSG:", "degrees"])
+def test_a_system_that_there_is_not_is_named(crs):
+    for systems in ((crs, "EPSG:32631"), ("EPSG:32631", crs)):
+        with pytest.raises(ConfigError, match=f"{crs}: no coordinate reference system"):
+            boxes_in(BOXES, *systems)
+
+
+def test_a_latitude_that_there_is_not_is_refused():
+    with pytest.raises(ConfigError, match=r"a box in EPSG:4326 has no place in EPSG:32631"):
+        boxes_in(np.array([[1.0, 100.0, 2.0, 200.0]]), "EPSG:4326", "EPSG:32631")
