@@ -18,6 +18,7 @@ from rasterio.windows import Window as RasterioWindow
 from decloud_lib import storage
 from decloud_lib.errors import ShapeError, StorageError
 from decloud_lib.raster.environment import BLOCK_THREADS, gdal_environment
+from decloud_lib.raster.whole import blocks_of
 from decloud_lib.types import Array, Grid, Window
 
 Codec = Literal["ZSTD", "DEFLATE"]
@@ -217,15 +218,10 @@ def _check_whole(path: Path, uri: str) -> None:
     with _disk_errors(uri), rasterio.open(path) as dataset:
         block_rows, block_cols = dataset.block_shapes[0]
         last = (-1, 0, 0)
-        for row in range(-(-dataset.height // block_rows)):
-            for col in range(-(-dataset.width // block_cols)):
-                start, length = (
-                    int(dataset.get_tag_item(f"BLOCK_{word}_{col}_{row}", "TIFF", bidx=1) or -1)
-                    for word in ("OFFSET", "SIZE")
-                )
-                if min(start, length) < 0 or start + length > size:
-                    raise StorageError(f"{uri}: {_NOT_WHOLE} (block {row}, {col}); {_ROOM}")
-                last = max(last, (start, row, col))
+        for row, col, start, length in blocks_of(dataset):
+            if min(start, length) < 0 or start + length > size:
+                raise StorageError(f"{uri}: {_NOT_WHOLE} (block {row}, {col}); {_ROOM}")
+            last = max(last, (start, row, col))
         _, row, col = last
         area = RasterioWindow(col * block_cols, row * block_rows, block_cols, block_rows)
         dataset.read(window=area.intersection(RasterioWindow(0, 0, *dataset.shape[::-1])))

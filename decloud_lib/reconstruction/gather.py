@@ -1,15 +1,19 @@
 """Opening the images that were given, and choosing those that were not."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from decloud_lib import storage
-from decloud_lib.errors import ConfigError, GridMismatchError
+from decloud_lib.errors import ConfigError, GridMismatchError, NoSampleError
 from decloud_lib.raster.products.prepared import PreparedS1, PreparedS2
-from decloud_lib.raster.views import stored_files
+from decloud_lib.raster.views import is_part, stored_files
+from decloud_lib.raster.whole import damage_of
 from decloud_lib.reconstruction.five_dates import PARTIAL
 from decloud_lib.reconstruction.inputs import SceneInputs, Search, choose, choose_some
+
+logger = logging.getLogger(__name__)
 
 _CHOSEN = frozenset({"s1_tm1", "s2_tm1", "s1_t", "s1_tp1", "s2_tp1"})
 
@@ -53,6 +57,8 @@ def gather(
     candidates: Callable[[str], Candidates | None],
 ) -> SceneInputs:
     """Open the given images and choose the others, only those that the network needs.
+
+    Of those to choose from, images whose files are cut short are left out with a warning.
 
     Parameters
     ----------
@@ -100,8 +106,7 @@ def gather(
     found = candidates(inputs.target.tile) if wanted else None
     if found is None:
         return inputs
-    choice = choose_some if PARTIAL in roles else choose
-    chosen = choice(inputs.target, found.s1, found.s2, search, wanted)
+    chosen = _choose_whole(inputs.target, found, search, wanted, roles)
     return replace(
         inputs,
         s2_before=inputs.s2_before or chosen.s2_before,
@@ -159,6 +164,45 @@ def input_files(inputs: SceneInputs, roles: frozenset[str]) -> list[storage.Entr
     uris += [inputs.dem] if inputs.dem else []
     found = {entry.uri: entry for uri in set(uris) for entry in stored_files(uri)}
     return [found[uri] for uri in sorted(found)]
+
+
+def _choose_whole(
+    target: PreparedS2,
+    found: Candidates,
+    search: Search,
+    wanted: frozenset[str],
+    roles: frozenset[str],
+) -> SceneInputs:
+    """Choose images whose files are there to their end; what is not is left out with a warning."""
+    choice = choose_some if PARTIAL in roles else choose
+    damaged: dict[str, str] = {}
+    while True:
+        s1 = [item for item in found.s1 if not damaged.keys() & _files(item, roles)]
+        s2 = [item for item in found.s2 if not damaged.keys() & _files(item, roles)]
+        try:
+            chosen = choice(target, s1, s2, search, wanted)
+        except NoSampleError as error:
+            if not damaged:
+                raise
+            left_out = "; ".join(damaged.values())
+            raise NoSampleError(f"{error}; left out: {left_out}") from error
+        sides = (chosen.s2_before, chosen.s1_before, chosen.s1, chosen.s2_after, chosen.s1_after)
+        uris = {uri for side in sides for item in side for uri in _files(item, roles)}
+        entries = [entry for uri in sorted(uris) if (entry := storage.stat(uri))]
+        more = {entry.uri: reason for entry in entries if (reason := damage_of(entry))}
+        if not more:
+            return chosen
+        for reason in more.values():
+            logger.warning("left out for %s: %s; prepare it again", target.name, reason)
+        damaged |= more
+
+
+def _files(item: PreparedS1 | PreparedS2, roles: frozenset[str]) -> frozenset[str]:
+    """Return the rasters of an image that may be read; none of a product as it was delivered."""
+    uris = [item.uri] if isinstance(item, PreparedS1) else [item.stack_10m, item.cloud_mask]
+    if isinstance(item, PreparedS2) and roles & {"s2_20m_tm1", "s2_20m_tp1"}:
+        uris.append(item.stack_20m)
+    return frozenset(uri for uri in uris if not is_part(uri))
 
 
 def _check_tile(inputs: SceneInputs) -> None:

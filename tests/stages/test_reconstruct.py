@@ -1,5 +1,6 @@
 """The reconstruction of one date: pixels, borders, no data, metadata, reuse and failures."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -335,13 +336,44 @@ def refused(scene: Scene, model: Path, tmp_path: Path, **more: object) -> str:
     return str(caught.value)
 
 
+def halve(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
 def test_a_source_that_ends_in_the_middle_leaves_nothing(
     scene: Scene, identity: Path, tmp_path: Path
 ) -> None:
     path = Path(scene.s2[10.0].stack_10m)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    halve(path)
+    radar = tuple(item.uri for days, item in sorted(scene.s1.items()) if days > 1)
+    named = {"il_s2after": (scene.s2[10.0].uri,), "il_s1after": radar}
+    assert path.name in refused(scene, identity, tmp_path, **named)
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("part", ["stack_10m", "cloud_mask"])
+def test_a_source_that_ends_in_the_middle_is_not_chosen(
+    scene: Scene, identity: Path, tmp_path: Path, part: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = Path(getattr(scene.s2[10.0], part))
+    halve(path)
+    found, without = (tmp_path / name / "image.tif" for name in ("found", "without"))
+    reconstruct(config_of(scene, identity, str(found)))
+    assert f"{path.name} is cut short" in caplog.text
+    shutil.rmtree(scene.s2[10.0].uri)
+    reconstruct(config_of(scene, identity, str(without)))
+    assert found.read_bytes() == without.read_bytes()
+
+
+def test_only_sources_that_end_in_the_middle_are_named(
+    scene: Scene, identity: Path, tmp_path: Path
+) -> None:
+    for days in (10.0, 20.0):
+        halve(Path(scene.s2[days].stack_10m))
     message = refused(scene, identity, tmp_path)
-    assert path.name in message
+    assert "no S2 date" in message
+    for days in (10.0, 20.0):
+        assert Path(scene.s2[days].stack_10m).name in message.partition("left out: ")[2]
 
 
 def test_a_source_of_another_place_is_refused(scene: Scene, identity: Path, tmp_path: Path) -> None:
