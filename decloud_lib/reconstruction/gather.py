@@ -1,12 +1,12 @@
 """Opening the images that were given, and choosing those that were not."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from decloud_lib import storage
-from decloud_lib.errors import ConfigError, GridMismatchError, NoSampleError
+from decloud_lib.errors import ConfigError, GridMismatchError, NoSampleError, ProductError
 from decloud_lib.raster.products.prepared import PreparedS1, PreparedS2
 from decloud_lib.raster.views import is_part, stored_files
 from decloud_lib.raster.whole import damage_of
@@ -117,6 +117,19 @@ def gather(
     )
 
 
+def check_whole(target: PreparedS2, roles: frozenset[str]) -> None:
+    """Check that what is read of the image to rebuild is there to its end.
+
+    Raises
+    ------
+    ProductError
+        A file is cut short, or cannot be opened.
+    """
+    uris = [target.stack_10m, *([target.cloud_mask] if "observed_cloud" in roles else [])]
+    for reason in _damage(uri for uri in uris if not is_part(uri)).values():
+        raise ProductError(f"{reason}; prepare it again")
+
+
 def listed_uris(values: Sequence[str]) -> tuple[str, ...]:
     """Return the URIs of a list; an entry that ends in .txt names a file with one URI per line.
 
@@ -188,13 +201,18 @@ def _choose_whole(
             raise NoSampleError(f"{error}; left out: {left_out}") from error
         sides = (chosen.s2_before, chosen.s1_before, chosen.s1, chosen.s2_after, chosen.s1_after)
         uris = {uri for side in sides for item in side for uri in _files(item, roles)}
-        entries = [entry for uri in sorted(uris) if (entry := storage.stat(uri))]
-        more = {entry.uri: reason for entry in entries if (reason := damage_of(entry))}
+        more = _damage(sorted(uris))
         if not more:
             return chosen
         for reason in more.values():
             logger.warning("left out for %s: %s; prepare it again", target.name, reason)
         damaged |= more
+
+
+def _damage(uris: Iterable[str]) -> dict[str, str]:
+    """Return what is wrong with rasters, by URI, of those that are damaged."""
+    entries = [entry for uri in uris if (entry := storage.stat(uri))]
+    return {entry.uri: reason for entry in entries if (reason := damage_of(entry))}
 
 
 def _files(item: PreparedS1 | PreparedS2, roles: frozenset[str]) -> frozenset[str]:

@@ -17,7 +17,7 @@ from decloud_lib.reconstruction.catalog import Scene, platform_of
 from decloud_lib.reconstruction.companions import with_dates
 from decloud_lib.reconstruction.extent import window_of
 from decloud_lib.reconstruction.five_dates import PARTIAL, takes_five_dates
-from decloud_lib.reconstruction.gather import Candidates, Given, gather, input_files
+from decloud_lib.reconstruction.gather import Candidates, Given, check_whole, gather, input_files
 from decloud_lib.reconstruction.images import FINE, Wanted, beside
 from decloud_lib.reconstruction.inputs import (
     SceneInputs,
@@ -221,13 +221,25 @@ class _Date:
     job: Job
     inputs: SceneInputs
     planned: manifest.Manifest
+    reads_itself: frozenset[str]
+    """Roles for which the date is read itself."""
     needs_itself: bool
     """The date must have data."""
     needs_clear: bool
     """The dates around must not be wholly cloudy."""
 
     def check(self) -> None:
-        """Look at the pixels of what was chosen; raises NoSampleError where they cannot do."""
+        """Look at the files and the pixels of what was chosen.
+
+        Raises
+        ------
+        ProductError
+            A file of the date is cut short.
+        NoSampleError
+            The pixels cannot do.
+        """
+        if self.reads_itself:
+            check_whole(self.inputs.target, self.reads_itself)
         if self.needs_itself:
             check_has_data(self.inputs.target, self.job.extent)
         if self.needs_clear:
@@ -253,10 +265,12 @@ def _prepared(config: ReconstructConfig, model: ModelInUse, series: Series | Non
     read = roles | ({"observed_cloud"} if config.keep_clear else set())
     planned = manifest.plan("reconstruct", config, [*input_files(inputs, read), *model.files()], 2)
     partial_dates = PARTIAL in roles
+    reads_itself = "s2_t" in roles or config.keep_clear or config.quicklook
     return _Date(
         job,
         inputs,
         planned,
+        reads_itself=read if reads_itself else frozenset(),
         needs_itself=("s2_t" in roles and not partial_dates)
         or (series is not None and series.skip_empty),
         needs_clear=config.priority == "closest_clear" and not partial_dates,

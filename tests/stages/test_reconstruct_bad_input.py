@@ -33,7 +33,11 @@ from decloud_lib.reconstruction.closed_form import CONTRACTS
 from decloud_lib.reconstruction.inputs import WITHOUT_RADAR
 from decloud_lib.reconstruction.job import manifest_uri
 from decloud_lib.stages.reconstruct import ReconstructConfig, reconstruct
-from decloud_lib.stages.reconstruct_series import ReconstructSeriesConfig, reconstruct_series
+from decloud_lib.stages.reconstruct_series import (
+    ReconstructSeriesConfig,
+    plan,
+    reconstruct_series,
+)
 from decloud_lib.types import Grid
 from tests.unit.reconstruction.scenes import (
     S2_BANDS,
@@ -204,6 +208,9 @@ def test_the_other_dates_of_a_series_are_made(scene: Scene, tmp_path: Path) -> N
         ts=32,
         max_days=15,
     )
+    outcomes = {date.product: date.outcome for date in plan(config).dates}
+    assert outcomes.pop(scene.s2[0.0].name) == "make"
+    assert set(outcomes.values()) == {"skip"}
     found = reconstruct_series(config)
     assert found.made == (str(out / f"{scene.s2[0.0].name}_reconstructed.tif"),)
     reasons = {item.item: item.reason for item in found.skipped}
