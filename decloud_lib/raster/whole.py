@@ -13,7 +13,7 @@ from decloud_lib.raster.read import IMAGE_DRIVERS
 
 
 class Block(NamedTuple):
-    """Where a block of the first band lies; all bands where they are stored together."""
+    """Where a block of all bands lies, or of the last band where each is stored by itself."""
 
     row: int
     col: int
@@ -29,7 +29,10 @@ def blocks_of(dataset: DatasetReader) -> Iterator[Block]:
     for row in range(-(-dataset.height // height)):
         for col in range(-(-dataset.width // width)):
             start, length = (
-                int(dataset.get_tag_item(f"BLOCK_{word}_{col}_{row}", "TIFF", bidx=1) or -1)
+                int(
+                    dataset.get_tag_item(f"BLOCK_{word}_{col}_{row}", "TIFF", bidx=dataset.count)
+                    or -1
+                )
                 for word in ("OFFSET", "SIZE")
             )
             yield Block(row, col, start, length)
@@ -39,6 +42,8 @@ def blocks_of(dataset: DatasetReader) -> Iterator[Block]:
 def damage_of(entry: storage.Entry) -> str:
     """Say what is wrong with a raster that cannot be opened or ends too early; else say nothing.
 
+    Of other formats than GeoTIFF it is only found out whether they can be opened.
+
     Each state of a file is looked at once. 1849 blocks, those of a whole tile, take 4 ms.
     """
     try:
@@ -47,8 +52,11 @@ def damage_of(entry: storage.Entry) -> str:
             DatasetReader(storage.gdal_path(entry.uri), driver=list(IMAGE_DRIVERS)) as dataset,
         ):
             end = max(block.start + block.length for block in blocks_of(dataset))
+            has_blocks = end > 0 or dataset.driver != "GTiff"
     except RasterioError as error:
         return f"{entry.uri} cannot be opened as a raster ({error})"
+    if not has_blocks:
+        return f"{entry.uri} holds no pixels: it is cut short, or was never written"
     if end > entry.size:
         return f"{entry.uri} is cut short: {entry.size} bytes of at least {end}"
     return ""

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -15,6 +16,8 @@ from decloud_lib.reconstruction.inputs import SceneInputs, Search, choose, choos
 
 logger = logging.getLogger(__name__)
 
+_LOOKING = 8
+"""Files that are looked at together; the wait is for the bucket, not for the processor."""
 _CHOSEN = frozenset({"s1_tm1", "s2_tm1", "s1_t", "s1_tp1", "s2_tp1"})
 
 
@@ -211,8 +214,15 @@ def _choose_whole(
 
 def _damage(uris: Iterable[str]) -> dict[str, str]:
     """Return what is wrong with rasters, by URI, of those that are damaged."""
-    entries = [entry for uri in uris if (entry := storage.stat(uri))]
-    return {entry.uri: reason for entry in entries if (reason := damage_of(entry))}
+
+    def look(uri: str) -> str:
+        entry = storage.stat(uri)
+        return damage_of(entry) if entry else ""
+
+    listed = list(uris)
+    with ThreadPoolExecutor(_LOOKING) as pool:
+        found = dict(zip(listed, pool.map(look, listed), strict=True))
+    return {uri: reason for uri, reason in found.items() if reason}
 
 
 def _files(item: PreparedS1 | PreparedS2, roles: frozenset[str]) -> frozenset[str]:
