@@ -63,6 +63,7 @@ def _seconds(root: Path, engine: EngineName, readers: int) -> float:
     from decloud_lib.reconstruction.pipeline import ReadAhead
     from decloud_lib.reconstruction.render import Rendering, open_readers
     from decloud_lib.reconstruction.scene import make_sources
+    from decloud_lib.reconstruction.stream import NEIGHBOURS
 
     contract = read_contract(root / "model")
     s1 = sorted(list_s1(str(root / "s1" / TILE), TILE), key=lambda item: item.acquired)
@@ -80,7 +81,7 @@ def _seconds(root: Path, engine: EngineName, readers: int) -> float:
     batches = how.tiling.batches(grid.shape, 1)
     jobs = [how.tiling.read_window(window) for batch in batches for window in batch]
     lanes = open_readers(sources, contract.input_keys, grid, how)
-    with ReadAhead(lanes, depth=1 + len(lanes)) as ahead:
+    with ReadAhead(lanes, depth=1 + len(lanes), run=NEIGHBOURS) as ahead:
         results = ahead.results(jobs)
         for _ in islice(results, 2):
             pass

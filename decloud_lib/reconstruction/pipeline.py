@@ -35,11 +35,14 @@ class ReadAhead(Generic[Job, Result]):
         One per thread; the jobs go round among them.
     depth
         How many results may wait or be under way.
+    run
+        How many jobs in a row one reader takes: neighbours share blocks that it may still have.
     """
 
-    def __init__(self, readers: Sequence[Reader[Job, Result]], depth: int) -> None:
+    def __init__(self, readers: Sequence[Reader[Job, Result]], depth: int, *, run: int = 1) -> None:
         self._readers = readers
         self._depth = max(depth, 1)
+        self._run = run
         self._threads = [ThreadPoolExecutor(1, "read") for _ in readers]
         self._pending: deque[Future[Result]] = deque()
 
@@ -48,7 +51,7 @@ class ReadAhead(Generic[Job, Result]):
         for number, job in enumerate(jobs):
             if len(self._pending) >= self._depth:
                 yield self._next()
-            lane = number % len(self._readers)
+            lane = number // self._run % len(self._readers)
             self._pending.append(self._threads[lane].submit(self._readers[lane].read, job))
         while self._pending:
             yield self._next()

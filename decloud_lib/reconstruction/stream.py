@@ -20,6 +20,9 @@ from decloud_lib.types import Array, Window
 
 logger = logging.getLogger(__name__)
 
+NEIGHBOURS = 2
+"""Windows in a row that one reader takes: the second finds blocks of the first in its cache."""
+
 Inputs = dict[str, Array]
 Found = TypeVar("Found")
 
@@ -66,7 +69,7 @@ def run(
     largest = max(len(batch) for batch in batches)
     jobs = [tiling.read_window(window) for batch in batches for window in batch]
     with (
-        ReadAhead(readers, depth=largest + len(readers)) as ahead,
+        ReadAhead(readers, depth=largest + len(readers), run=NEIGHBOURS) as ahead,
         WriteBehind(depth=largest + 1) as behind,
     ):
         readings = ahead.results(jobs)

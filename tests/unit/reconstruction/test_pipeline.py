@@ -37,6 +37,13 @@ def test_results_come_in_order_and_each_lane_keeps_its_thread() -> None:
     assert len({lane.closed_in for lane in lanes}) == 3
 
 
+def test_a_lane_takes_runs_of_jobs() -> None:
+    lanes = [Lane(), Lane()]
+    with ReadAhead(lanes, depth=3, run=2) as ahead:
+        assert list(ahead.results(range(9))) == list(range(9))
+    assert [lane.read_jobs for lane in lanes] == [[0, 1, 4, 5, 8], [2, 3, 6, 7]]
+
+
 def test_no_more_than_the_depth_is_read_ahead() -> None:
     lane = Lane()
     with ReadAhead([lane], depth=3) as ahead:
