@@ -21,7 +21,7 @@ from decloud_lib.types import Array, Window
 logger = logging.getLogger(__name__)
 
 NEIGHBOURS = 2
-"""Windows in a row that one reader takes: the second finds blocks of the first in its cache."""
+"""Windows in a row that one reader takes: the toolbox finds blocks of the first in its cache."""
 
 Inputs = dict[str, Array]
 Found = TypeVar("Found")
